@@ -1,0 +1,45 @@
+# The short way in. The build itself is in CMakeLists.txt, its variants in CMakePresets.json.
+.DEFAULT_GOAL := build
+.PHONY: build demo check check-deep format format-check clean help setup
+
+# CMAKE_GENERATOR only matters for a build folder that is new; an old one keeps its generator.
+generator = $${CMAKE_GENERATOR:-$$(command -v ninja >/dev/null && echo Ninja || echo Unix Makefiles)}
+compile   = CMAKE_GENERATOR="$(generator)" cmake --preset $(1) >/dev/null && \
+            cmake --build --preset $(1) --parallel "$$(nproc)"
+style     = find bench examples include models src tests -name '*.[ch]' 2>/dev/null | \
+            xargs -r clang-format-19 --style=file
+
+setup:
+	@scripts/setup
+
+build: setup ## build the release variant in build/ (the default)
+	@$(call compile,release)
+
+demo: build ## train the demo and write out/demo/
+	build/thalweg demo
+
+check: setup ## what must pass before a commit: format, layers, warnings, tests; under 5 minutes
+	@$(style) --dry-run --Werror
+	@scripts/check-layers
+	@$(call compile,release)
+	@ctest --preset release
+
+check-deep: setup ## the long tests, and the suite under the address, undefined and thread sanitizers
+	@$(call compile,release)
+	@ctest --preset deep
+	@$(call compile,sanitize)
+	@ctest --preset sanitize
+	@$(call compile,tsan)
+	@ctest --preset tsan
+
+format: setup ## rewrite the sources in the house style
+	@$(style) -i
+
+format-check: setup ## say where a source is not in the house style
+	@$(style) --dry-run --Werror
+
+clean: ## remove build/ and out/
+	rm -rf build out
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20

@@ -1,0 +1,25 @@
+# What the library stands on, as one target: thalweg_dependencies.
+find_package(Threads REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(cjson REQUIRED IMPORTED_TARGET libcjson)
+
+# Not by oneDNN's own package file: Debian's asks for OpenCL, which a CPU build does not need.
+find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.h REQUIRED)
+find_library(DNNL_LIBRARY dnnl REQUIRED)
+
+add_library(thalweg_dependencies INTERFACE)
+target_include_directories(thalweg_dependencies INTERFACE ${DNNL_INCLUDE_DIR})
+target_link_libraries(thalweg_dependencies INTERFACE
+  ${DNNL_LIBRARY} PkgConfig::cjson ZLIB::ZLIB Threads::Threads m)
+
+# The back end of tw_parallel_for.
+if(THALWEG_THREADS STREQUAL openmp)
+  find_package(OpenMP REQUIRED COMPONENTS C)
+  target_link_libraries(thalweg_dependencies INTERFACE OpenMP::OpenMP_C)
+  add_compile_definitions(TW_THREADS_OPENMP=1)
+elseif(THALWEG_THREADS STREQUAL pthread)
+  add_compile_definitions(TW_THREADS_PTHREAD=1)
+else()
+  message(FATAL_ERROR "THALWEG_THREADS is '${THALWEG_THREADS}'; it may be openmp or pthread")
+endif()
