@@ -1,0 +1,93 @@
+/* Tensors, stores, programs: what computes. */
+#ifndef THALWEG_RUN_H
+#define THALWEG_RUN_H
+
+#include <thalweg/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Elements in memory: dense, row-major, 64-byte aligned when the library allocates. Counted:
+ * free drops the caller's hold. NULL on failure. */
+TW_API tw_tensor *tw_tensor_new(tw_context *context, tw_dtype dtype, tw_shape shape);
+/* Uses the caller's memory without a copy; `release` (may be NULL) is called at the end. */
+TW_API tw_tensor *tw_tensor_wrap(tw_context *context, tw_dtype dtype, tw_shape shape, void *data,
+                                 void (*release)(void *user), void *user);
+TW_API void tw_tensor_free(tw_tensor *tensor);
+TW_API tw_type tw_tensor_type(const tw_tensor *tensor);
+TW_API size_t tw_tensor_bytes(const tw_tensor *tensor);
+/* Copies out or in; `bytes` must be the tensor's. */
+TW_API tw_status tw_tensor_get(tw_tensor *tensor, void *destination, size_t bytes);
+TW_API tw_status tw_tensor_put(tw_tensor *tensor, const void *source, size_t bytes);
+/* The one element of a tensor of one element, as a double; NaN on any failure. */
+TW_API double tw_tensor_item(tw_tensor *tensor);
+/* Host memory of the elements, valid until the next call on the tensor. */
+TW_API void *tw_tensor_map(tw_tensor *tensor);
+
+typedef struct tw_store_opts {
+    uint64_t seed; /* initial values and random numbers follow from it */
+    void *reserved_[4];
+} tw_store_opts;
+
+/* Variables by path: parameters, optimiser state, running statistics. */
+TW_API tw_store *tw_store_new(tw_context *context, const tw_store_opts *opts);
+TW_API void tw_store_free(tw_store *store);
+/* The variable's present value, a hold for the caller; a later run does not change it. NULL and
+ * TW_ERR_NOT_FOUND when there is no such path. */
+TW_API tw_tensor *tw_store_get(tw_store *store, const char *path);
+/* Copies `tensor` into the variable, which is created when missing. */
+TW_API tw_status tw_store_set(tw_store *store, const char *path, tw_tensor *tensor);
+/* How many optimiser steps the store has seen. */
+TW_API int64_t tw_store_step(const tw_store *store);
+/* Number of variables, and the i-th one's path in order of creation; NULL past the end. */
+TW_API int tw_store_size(const tw_store *store);
+TW_API const char *tw_store_path(const tw_store *store, int i);
+/* One safetensors file; load creates what is missing and refuses another type or shape. */
+TW_API tw_status tw_store_save(tw_store *store, const char *path);
+TW_API tw_status tw_store_load(tw_store *store, const char *path);
+
+typedef struct tw_program tw_program;
+
+typedef struct tw_compile_opts {
+    bool read_only; /* drop every assign */
+    bool reference; /* compute f32 in f64 by the plain kernels: the truth that tests compare with */
+    bool plain;     /* no library kernels */
+    void *reserved_[4];
+} tw_compile_opts;
+
+/* Compiles what `out` and the assigns need. The graph may be freed after. NULL on failure. */
+TW_API tw_program *tw_compile(tw_graph *graph, int n_in, const tw_value *in, int n_out,
+                              const tw_value *out, const tw_compile_opts *opts);
+TW_API void tw_program_free(tw_program *program);
+/*
+ * in[] in tw_compile's order; out[i] NULL is allocated, is the caller's, and is used again next
+ * time. All assigns commit at the end of a run that succeeds, none of one that fails.
+ */
+TW_API tw_status tw_run(tw_program *program, tw_tensor *const *in, tw_tensor **out);
+/* The instruction list with planned offsets, as text; the caller's (tw_string_free). Extents
+ * that are symbols are bound as in the latest run. */
+TW_API char *tw_program_print(tw_program *program);
+/* Planned bytes of transient memory for the latest run's extents. */
+TW_API size_t tw_program_memory(const tw_program *program);
+
+typedef struct tw_jit tw_jit;
+
+typedef struct tw_jit_opts {
+    bool training;
+    const char *open; /* a letter per input opens its axis 0 under that name; '-' keeps it */
+    void *reserved_[4];
+} tw_jit_opts;
+
+/* Runs a model function compiled: traced once for each set of input types. Copies the
+ * configuration; pointers in it must stay valid. */
+TW_API tw_jit *tw_jit_new(tw_context *context, tw_store *store, tw_function function, int n_in,
+                          int n_out, const void *config, size_t config_size,
+                          const tw_jit_opts *opts);
+TW_API void tw_jit_free(tw_jit *jit);
+TW_API tw_status tw_jit_run(tw_jit *jit, tw_tensor *const *in, tw_tensor **out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,53 @@
+/* The context's inside: memory, errors, the objects it owns, the operator registry's slot. */
+#ifndef BASE_CONTEXT_H
+#define BASE_CONTEXT_H
+
+#include <stdarg.h>
+#include <thalweg/base.h>
+
+/* Head of everything that a user holds and the context ends at the latest. */
+typedef struct object {
+    tw_context *context;
+    struct object *next, *previous;
+    void (*destroy)(struct object *object); /* frees what it holds, not the object */
+    int holds;
+} object;
+
+typedef struct dimension_table dimension_table;
+typedef struct operator_table operator_table;
+
+struct tw_context {
+    tw_context_opts opts;
+    int threads;
+    tw_status status;
+    char message[2048];
+    object objects; /* ring */
+    /* Slots that higher layers fill; the base only carries them. */
+    dimension_table *dimensions;
+    operator_table *operators;
+    const struct executor *executor;
+    void *onednn; /* library primitives and scratch memory; ended by onednn_free unless NULL */
+    void (*onednn_free)(tw_context *context);
+};
+
+/* Memory by the context's allocator; NULL sets TW_ERR_MEMORY. Zeroed. count*size is checked. */
+void *context_allocate(tw_context *context, size_t count, size_t size);
+/* Grows; new bytes are not cleared. NULL leaves `old` as it was. */
+void *context_resize(tw_context *context, void *old, size_t count, size_t size);
+void context_release(tw_context *context, void *memory);
+/* `bytes` rounded up and aligned to 64, not cleared; give to context_release_aligned. */
+void *context_allocate_aligned(tw_context *context, size_t bytes);
+void context_release_aligned(tw_context *context, void *memory);
+
+/* Records the latest failure and gives `status` back. */
+tw_status context_error(tw_context *context, tw_status status, const char *format, ...)
+    TW_PRINTF(3, 4);
+tw_status context_error_v(tw_context *context, tw_status status, const char *format, va_list list);
+void context_log(tw_context *context, const char *format, ...) TW_PRINTF(2, 3);
+
+/* A zeroed object of `size` bytes (its first field is `object`) with one hold; NULL: no memory. */
+void *object_new(tw_context *context, size_t size, void (*destroy)(object *));
+void *object_hold(void *object);
+void object_drop(void *object); /* NULL is fine */
+
+#endif

@@ -1,0 +1,327 @@
+/* `thalweg demo`: trains the convolutional network on Fashion-MNIST, then writes and draws it. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <thalweg/thalweg.h>
+
+#include "cli/cli.h"
+#include "cli/dataset.h"
+#include "cli/file.h"
+#include "cli/progress.h"
+#include "io/curve.h"
+#include "models/models.h"
+
+enum { TEST_BATCH = 500, PATH_LENGTH = 4096 };
+static const double smoothing = 0.97; /* of the loss curve, per step */
+
+typedef struct demo_settings {
+    int64_t epochs, threads, batch, seed;
+    const char *data, *out;
+} demo_settings;
+
+/* What the compiled functions get. */
+typedef struct demo_job {
+    const tw_model *model;
+    const void *config;
+} demo_job;
+
+/* The tensors of one batch, made anew when its size changes. */
+typedef struct demo_batch {
+    int64_t size;
+    tw_tensor *in[2];
+} demo_batch;
+
+/* Sums over examples. */
+typedef struct demo_score {
+    double loss, correct;
+    int64_t examples;
+} demo_score;
+
+typedef struct demo_run {
+    const demo_settings *settings;
+    demo_job job;
+    tw_context *context;
+    tw_store *store;
+    tw_jit *train, *test;
+    dataset training, held_out;
+    normalisation norm;
+    uint32_t *order;
+    int64_t steps; /* so far */
+    int64_t steps_an_epoch;
+    double *losses;      /* of each step */
+    double *test_losses; /* of each epoch */
+    demo_batch batch, test_batch;
+    tw_tensor *out[2], *test_out[2];
+} demo_run;
+
+static void metrics(tw_graph *graph, const tw_value *in, tw_value *out, const void *config) {
+    const demo_job *job = config;
+    job->model->metrics(graph, in, out, job->config);
+}
+
+static void training_step(tw_graph *graph, const tw_value *in, tw_value *out, const void *config) {
+    const demo_job *job = config;
+    job->model->metrics(graph, in, out, job->config);
+    tw_minimize(out[0], job->model->optimizer(job->config));
+}
+
+static int fail(const demo_run *demo) { return cli_fail("%s", tw_message(demo->context)); }
+
+/* Makes room for n examples; false after a message. */
+static bool resize(const demo_run *demo, demo_batch *batch, int64_t n) {
+    if (batch->size == n) return true;
+    for (int i = 0; i < 2; i++) tw_tensor_free(batch->in[i]);
+    batch->in[0] = tw_tensor_new(demo->context, TW_F32, TW_SHAPE(n, DATASET_SIDE, DATASET_SIDE, 1));
+    batch->in[1] = tw_tensor_new(demo->context, TW_I32, TW_SHAPE(n));
+    batch->size = batch->in[0] && batch->in[1] ? n : 0;
+    return batch->size || fail(demo) == CLI_FINE;
+}
+
+/* Runs `jit` on n examples and adds to the score. */
+static bool run_batch(demo_run *demo, tw_jit *jit, demo_batch *batch, const dataset *set,
+                      const uint32_t *order, int64_t from, int64_t n, tw_tensor **out,
+                      demo_score *score) {
+    if (!resize(demo, batch, n)) return false;
+    dataset_batch(set, &demo->norm, order, from, n, tw_tensor_map(batch->in[0]),
+                  tw_tensor_map(batch->in[1]));
+    if (tw_jit_run(jit, batch->in, out)) return fail(demo) == CLI_FINE;
+    score->loss += tw_tensor_item(out[0]) * (double)n;
+    score->correct += tw_tensor_item(out[1]);
+    score->examples += n;
+    return true;
+}
+
+static bool test(demo_run *demo, demo_score *score) {
+    const dataset *set = &demo->held_out;
+    for (int64_t from = 0; from < set->count; from += TEST_BATCH) {
+        int64_t left = set->count - from, n = left < TEST_BATCH ? left : TEST_BATCH;
+        if (!run_batch(demo, demo->test, &demo->test_batch, set, NULL, from, n, demo->test_out,
+                       score))
+            return false;
+    }
+    return true;
+}
+
+static bool train_epoch(demo_run *demo, progress *bar, demo_score *score) {
+    const dataset *set = &demo->training;
+    int64_t most = demo->settings->batch;
+    for (int64_t from = 0; from < set->count; from += most) {
+        int64_t left = set->count - from, n = left < most ? left : most;
+        if (!run_batch(demo, demo->train, &demo->batch, set, demo->order, from, n, demo->out,
+                       score))
+            return false;
+        double loss = tw_tensor_item(demo->out[0]);
+        demo->losses[demo->steps++] = loss;
+        if (!isfinite(loss)) {
+            progress_end(bar);
+            cli_fail("the loss is %g at step %lld: training has diverged; try another --seed or a "
+                     "larger --batch",
+                     loss, (long long)demo->steps);
+            return false;
+        }
+        progress_show(bar, from + n, score->loss / (double)score->examples);
+    }
+    return true;
+}
+
+static bool train(demo_run *demo, double *accuracy) {
+    int64_t epochs = demo->settings->epochs;
+    for (int64_t epoch = 1; epoch <= epochs; epoch++) {
+        progress bar;
+        demo_score training = {0}, tested = {0};
+        dataset_shuffle(demo->order, demo->training.count,
+                        (uint64_t)demo->settings->seed * UINT64_C(1000003) + (uint64_t)epoch);
+        progress_start(&bar, epoch, epochs, demo->training.count);
+        if (!train_epoch(demo, &bar, &training) || !test(demo, &tested)) return false;
+        progress_end(&bar);
+        *accuracy = tested.correct / (double)tested.examples;
+        demo->test_losses[epoch - 1] = tested.loss / (double)tested.examples;
+        printf("epoch %lld/%lld  loss %.4f  accuracy %.3f  test %.3f  %.1f s\n", (long long)epoch,
+               (long long)epochs, training.loss / (double)training.examples,
+               training.correct / (double)training.examples, *accuracy,
+               progress_clock() - bar.began);
+        fflush(stdout);
+    }
+    return true;
+}
+
+/* A path in the output folder; false after a message. */
+static bool join(const demo_run *demo, const char *name, char path[PATH_LENGTH]) {
+    int length = snprintf(path, PATH_LENGTH, "%s/%s", demo->settings->out, name);
+    if (length > 0 && length < PATH_LENGTH) return true;
+    cli_fail("the path of --out is too long");
+    return false;
+}
+
+/* The training graph for any batch, as DOT; NULL after a message. */
+static char *make_dot(const demo_run *demo) {
+    tw_graph *graph =
+        tw_graph_new(demo->context, demo->store, TW_SYMBOLIC, &(tw_graph_opts){.training = true});
+    char *dot = NULL;
+    if (graph) {
+        const demo_job *job = &demo->job;
+        tw_value in[2] = {{0}}, out[1] = {{0}};
+        job->model->inputs(graph, tw_symbol(demo->context, "batch"), in, job->config);
+        job->model->loss(graph, in, out, job->config);
+        tw_minimize(out[0], job->model->optimizer(job->config));
+        tw_outputs(graph, 1, out);
+        if (!tw_graph_status(graph)) dot = tw_graph_dot(graph);
+    }
+    if (!dot) fail(demo);
+    tw_graph_free(graph);
+    return dot;
+}
+
+static bool write_graph(const demo_run *demo) {
+    char path[PATH_LENGTH];
+    char *dot = make_dot(demo);
+    if (!dot) return false;
+    bool good = join(demo, "graph.dot", path) && file_write(path, dot);
+    if (good) printf("wrote %s\n", path);
+    good = good && join(demo, "graph.svg", path);
+    drawn how = good ? file_draw(dot, path) : DRAWN_NOT;
+    tw_string_free(demo->context, dot);
+    if (how == DRAWN) printf("wrote %s\n", path);
+    if (how == DRAWN_NO_GRAPHVIZ)
+        printf("no %s: Graphviz is missing (Debian's package graphviz)\n", path);
+    return good; /* without a picture there is still its source */
+}
+
+static bool write_curve(const demo_run *demo) {
+    int64_t epochs = demo->settings->epochs, steps = demo->steps;
+    double *room = calloc((size_t)(2 * steps + epochs), sizeof *room);
+    if (!room) return cli_fail("out of memory") == CLI_FINE;
+    double *at = room, *smooth = room + steps, *ends = room + 2 * steps, mean = 0, weight = 0;
+    for (int64_t i = 0; i < steps; i++) {
+        at[i] = (double)(i + 1) / (double)demo->steps_an_epoch;
+        mean = smoothing * mean + (1 - smoothing) * demo->losses[i];
+        weight = smoothing * weight + (1 - smoothing);
+        smooth[i] = mean / weight;
+    }
+    for (int64_t i = 0; i < epochs; i++) ends[i] = (double)(i + 1);
+    const curve_series series[] = {
+        {NULL, at, demo->losses, steps, CURVE_FAINT, 0},
+        {"training", at, smooth, steps, CURVE_LINE, 0},
+        {"test", ends, demo->test_losses, epochs, CURVE_POINTS, 1},
+    };
+    const curve plot = {"Loss of convnet on Fashion-MNIST", "epoch", "cross entropy", series, 3};
+    char path[PATH_LENGTH];
+    bool good = join(demo, "loss.svg", path);
+    if (good && curve_write(demo->context, &plot, path)) good = fail(demo) == CLI_FINE;
+    if (good) printf("wrote %s\n", path);
+    free(room);
+    return good;
+}
+
+static bool write_weights(const demo_run *demo) {
+    char path[PATH_LENGTH];
+    if (!join(demo, "weights.safetensors", path)) return false;
+    if (tw_store_save(demo->store, path)) return fail(demo) == CLI_FINE;
+    printf("wrote %s\n", path);
+    return true;
+}
+
+static bool read_data(demo_run *demo) {
+    const char *folder = demo->settings->data;
+    if (!dataset_read(demo->context, folder, "train", &demo->training) ||
+        !dataset_read(demo->context, folder, "t10k", &demo->held_out))
+        return false;
+    demo->norm = dataset_normalisation(&demo->training);
+    int64_t count = demo->training.count, batch = demo->settings->batch;
+    demo->steps_an_epoch = (count + batch - 1) / batch;
+    size_t epochs = (size_t)demo->settings->epochs;
+    demo->order = calloc((size_t)count, sizeof *demo->order);
+    demo->losses = calloc((size_t)demo->steps_an_epoch * epochs, sizeof *demo->losses);
+    demo->test_losses = calloc(epochs, sizeof *demo->test_losses);
+    if (!demo->order || !demo->losses || !demo->test_losses)
+        return cli_fail("out of memory") == CLI_FINE;
+    return true;
+}
+
+static bool prepare(demo_run *demo) {
+    demo->job.model = convnet_model();
+    demo->job.config = models_preset(demo->job.model, NULL)->config;
+    demo->store =
+        tw_store_new(demo->context, &(tw_store_opts){.seed = (uint64_t)demo->settings->seed});
+    demo->train = tw_jit_new(demo->context, demo->store, training_step, 2, 2, &demo->job,
+                             sizeof demo->job, &(tw_jit_opts){.training = true, .open = "bb"});
+    demo->test = tw_jit_new(demo->context, demo->store, metrics, 2, 2, &demo->job, sizeof demo->job,
+                            &(tw_jit_opts){.open = "bb"});
+    return (demo->store && demo->train && demo->test) || fail(demo) == CLI_FINE;
+}
+
+static int perform(demo_run *demo) {
+    double accuracy = 0;
+    if (!read_data(demo) || !prepare(demo) || !file_make_folder(demo->settings->out))
+        return CLI_FAILED;
+    printf("convnet on %lld training images and %lld test images, batch %lld\n",
+           (long long)demo->training.count, (long long)demo->held_out.count,
+           (long long)demo->settings->batch);
+    fflush(stdout);
+    if (!train(demo, &accuracy)) return CLI_FAILED;
+    if (!write_weights(demo) || !write_graph(demo) || !write_curve(demo)) return CLI_FAILED;
+    printf("test accuracy %.3f\n", accuracy);
+    return CLI_FINE;
+}
+
+static void clean_up(demo_run *demo) {
+    for (int i = 0; i < 2; i++) {
+        tw_tensor_free(demo->batch.in[i]);
+        tw_tensor_free(demo->test_batch.in[i]);
+        tw_tensor_free(demo->out[i]);
+        tw_tensor_free(demo->test_out[i]);
+    }
+    dataset_end(&demo->training);
+    dataset_end(&demo->held_out);
+    tw_jit_free(demo->train);
+    tw_jit_free(demo->test);
+    tw_store_free(demo->store);
+    free(demo->order);
+    free(demo->losses);
+    free(demo->test_losses);
+    tw_context_free(demo->context);
+}
+
+static void print_more(void) {
+    cli_heading("Writes");
+    cli_row("weights.safetensors", "parameters and the optimiser's state");
+    cli_row("graph.dot, .svg", "the training graph; the picture needs Graphviz");
+    cli_row("loss.svg", "the loss by step and by epoch");
+}
+
+static int run(int argc, char **argv) {
+    demo_settings settings = {.epochs = 5,
+                              .batch = 128,
+                              .seed = 1,
+                              .data = "/usr/share/datasets/fashion-mnist",
+                              .out = "out/demo"};
+    const cli_option options[] = {
+        {"epochs", "N", "passes over the training images (5)", OPTION_NUMBER, &settings.epochs, 1,
+         10000},
+        {"batch", "N", "images in a step (128)", OPTION_NUMBER, &settings.batch, 1, 65536},
+        {"seed", "N", "of initial weights and of the order of images (1)", OPTION_NUMBER,
+         &settings.seed, 0, INT64_MAX},
+        {"threads", "N", "threads (as many as there are cores)", OPTION_NUMBER, &settings.threads,
+         1, 1024},
+        {"data", "DIR", "the data set's folder (/usr/share/datasets/fashion-mnist)", OPTION_TEXT,
+         &settings.data, 0, 0},
+        {"out", "DIR", "where results go (out/demo)", OPTION_TEXT, &settings.out, 0, 0},
+        {0},
+    };
+    const cli_usage usage = {
+        "demo", "[OPTION...]",
+        "Trains a convolutional network on Fashion-MNIST, 60000 small pictures of clothes in ten\n"
+        "classes, and reports loss and accuracy of each epoch.",
+        options, print_more};
+    int code = CLI_FINE;
+    if (!options_read(&usage, argc, argv, NULL, 0, &code)) return code;
+    demo_run demo = {.settings = &settings};
+    demo.context = cli_context(settings.threads);
+    if (!demo.context) return CLI_FAILED;
+    code = perform(&demo);
+    clean_up(&demo);
+    return code;
+}
+
+const cli_command demo_command = {"demo", "train a convolutional network on Fashion-MNIST", run};

@@ -1,0 +1,227 @@
+/*
+ * The convolutions by the library. The batch is cut into pieces by shape alone, and each piece runs
+ * on one thread: the bits of a result do not depend on how many threads there are. Pieces of a
+ * weight gradient are added in a fixed binary tree. Few samples: the library's own threads, but for
+ * weight gradients, whose sums it would cut by threads.
+ */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/context.h"
+#include "base/parallel.h"
+#include "codegen/onednn/onednn.h"
+#include "ops/rules.h"
+
+enum { MOST_PIECES = 32, MOST_PARTIALS = 16, FEW_SAMPLES = 8 };
+
+typedef struct job {
+    tw_context *context;
+    const conv_geometry *g;
+    int pieces;
+    onednn_primitive *primitive[2]; /* for the smaller pieces, and for those of one sample more */
+    const float *x, *w, *y, *bias;
+    float *packed; /* w; of a weight gradient: one for each piece */
+    size_t packed_elements, scratch_bytes;
+    char *scratch;
+    bool relu;
+    atomic_int slots, status;
+} job;
+
+static int64_t volume(const int64_t extent[3]) { return extent[0] * extent[1] * extent[2]; }
+
+static int64_t first_sample(const job *j, int64_t piece) {
+    return piece * (j->g->batch / j->pieces) +
+           (piece < j->g->batch % j->pieces ? piece : j->g->batch % j->pieces);
+}
+
+/* max(y, 0), where a NaN stays one: the library's own would drop it. */
+static void rectify(float *y, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = y[i] < 0 ? 0 : y[i];
+}
+
+static void run_piece(job *j, int64_t piece, int slot) {
+    const conv_geometry *g = j->g;
+    int64_t first = first_sample(j, piece), samples = first_sample(j, piece + 1) - first;
+    bool more = samples > g->batch / j->pieces, gradient = j->w == NULL;
+    int64_t y_sample = volume(g->out) * g->out_channels;
+    onednn_arrays arrays = {.bias = j->bias};
+    arrays.x = j->x + first * volume(g->in) * g->in_channels;
+    arrays.y = j->y + first * y_sample;
+    arrays.w = j->packed + (gradient ? (size_t)piece * j->packed_elements : 0);
+    arrays.scratch = j->scratch + (size_t)slot * j->scratch_bytes;
+    tw_status status = onednn_run(j->primitive[more], slot, &arrays);
+    if (status) atomic_store(&j->status, status);
+    /* While the piece is in the cache. */
+    if (j->relu) rectify((float *)(uintptr_t)arrays.y, samples * y_sample);
+}
+
+/* Each range takes a slot; there are no more ranges than threads. */
+static void run_pieces(void *argument, int64_t begin, int64_t end) {
+    job *j = argument;
+    int slot = atomic_fetch_add(&j->slots, 1);
+    for (int64_t piece = begin; piece < end; piece++) run_piece(j, piece, slot);
+}
+
+/* The primitives and the memory of a job of this kind. */
+static tw_status prepare(job *j, onednn_kind kind, bool bias) {
+    onednn_key key;
+    memset(&key, 0, sizeof key);
+    key.kind = kind;
+    key.bias = bias;
+    memcpy(&key.conv, j->g, sizeof key.conv);
+    bool gradient = kind == ONEDNN_CONV_WEIGHT_GRAD;
+    key.threads = j->pieces == 1 && !gradient ? onednn_threads(j->context) : 1;
+    int64_t samples = j->g->batch / j->pieces;
+    int slots = j->pieces < j->context->threads ? j->pieces : j->context->threads;
+    onednn_trim(j->context);
+    for (int i = 0; i < 2; i++) {
+        j->primitive[i] = NULL;
+        if (i == 1 && j->g->batch % j->pieces == 0) continue;
+        key.conv.batch = samples + i;
+        tw_status status = onednn_get(j->context, &key, slots, &j->primitive[i]);
+        if (status) return status;
+        /* One packed w serves both sizes of pieces. */
+        if (i == 1 && !onednn_same_order(j->primitive[0], j->primitive[1]))
+            return TW_ERR_UNSUPPORTED;
+        j->packed_elements = onednn_packed_elements(j->primitive[i]);
+        size_t bytes = onednn_scratch_bytes(j->primitive[i]);
+        if (bytes > j->scratch_bytes) j->scratch_bytes = bytes;
+    }
+    size_t copies = gradient ? (size_t)j->pieces : 1;
+    j->packed = onednn_memory(j->context, gradient ? ONEDNN_PARTIALS : ONEDNN_PACKED,
+                              copies * j->packed_elements * sizeof(float));
+    j->scratch = onednn_memory(j->context, ONEDNN_SCRATCH, (size_t)slots * j->scratch_bytes);
+    return j->packed && j->scratch ? TW_OK : TW_ERR_MEMORY;
+}
+
+static tw_status run_job(job *j) {
+    atomic_store(&j->slots, 0);
+    atomic_store(&j->status, TW_OK);
+    tw_parallel_for(j->context, j->pieces, 1, run_pieces, j);
+    tw_status status = (tw_status)atomic_load(&j->status);
+    if (!status) return TW_OK;
+    return context_error(j->context, status, "oneDNN failed; it may lack memory");
+}
+
+/* What the library does not do, or what has nothing to sum: plain loops. */
+static bool serves(const conv_geometry *g, tw_dtype dtype) {
+    bool dense = g->base_dilation[0] == 1 && g->base_dilation[1] == 1 && g->base_dilation[2] == 1;
+    return dtype == TW_F32 && dense && g->batch > 0 && g->in_channels > 0 && g->out_channels > 0 &&
+           volume(g->in) > 0 && volume(g->out) > 0;
+}
+
+static int pieces_of(const conv_geometry *g) {
+    if (g->batch < FEW_SAMPLES) return 1;
+    return g->batch < MOST_PIECES ? (int)g->batch : MOST_PIECES;
+}
+
+static void rectify_range(void *argument, int64_t begin, int64_t end) {
+    rectify((float *)argument + begin, end - begin);
+}
+
+static tw_status by_library(job *j, onednn_kind kind) {
+    bool whole = j->pieces == 1 && j->relu; /* one piece's relu is for all threads */
+    if (whole) j->relu = false;
+    tw_status status = prepare(j, kind, j->bias != NULL);
+    if (!status) status = onednn_pack(j->primitive[0], j->w, j->packed);
+    if (!status) status = run_job(j);
+    if (!status && whole) {
+        int64_t elements = j->g->batch * volume(j->g->out) * j->g->out_channels;
+        tw_parallel_for(j->context, elements, 1 << 14, rectify_range, (void *)(uintptr_t)j->y);
+    }
+    return status;
+}
+
+tw_status onednn_conv(const tw_kernel_call *call) {
+    const tw_signature *s = &call->signature;
+    conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
+    if (!serves(&g, s->operand[0].dtype)) return TW_ERR_UNSUPPORTED;
+    job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g)};
+    j.x = call->in[0];
+    j.w = call->in[1];
+    j.y = call->out[0];
+    return by_library(&j, ONEDNN_CONV);
+}
+
+tw_status onednn_conv_input_grad(const tw_kernel_call *call) {
+    const tw_signature *s = &call->signature;
+    conv_geometry g = conv_geometry_of(s->result[0], s->operand[1], s->operand[0], s->attr);
+    if (!serves(&g, s->operand[0].dtype)) return TW_ERR_UNSUPPORTED;
+    job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g)};
+    j.x = call->out[0];
+    j.w = call->in[1];
+    j.y = call->in[0];
+    return by_library(&j, ONEDNN_CONV_INPUT_GRAD);
+}
+
+/* Elements begin..end-1 of the sum of all pieces' weight gradients, left in the first. */
+static void add_partials(void *argument, int64_t begin, int64_t end) {
+    const job *j = argument;
+    onednn_add_tree(j->packed, j->pieces, j->packed_elements, begin, end);
+}
+
+tw_status onednn_conv_weight_grad(const tw_kernel_call *call) {
+    const tw_signature *s = &call->signature;
+    conv_geometry g = conv_geometry_of(s->operand[0], s->result[0], s->operand[1], s->attr);
+    if (!serves(&g, s->operand[0].dtype)) return TW_ERR_UNSUPPORTED;
+    int pieces = g.batch < MOST_PARTIALS ? (int)g.batch : MOST_PARTIALS;
+    while (pieces > 1 && (double)pieces * rule_bytes(s->result[0]) > 64e6) pieces /= 2;
+    job j = {.context = s->context, .g = &g, .pieces = pieces, .x = call->in[0], .y = call->in[1]};
+    tw_status status = prepare(&j, ONEDNN_CONV_WEIGHT_GRAD, false);
+    if (!status) status = run_job(&j);
+    if (status) return status;
+    tw_parallel_for(s->context, (int64_t)j.packed_elements, 4096, add_partials, &j);
+    return onednn_unpack(j.primitive[0], j.packed, call->out[0]);
+}
+
+/* Without the library: conv's plain loops, then bias and activation row by row. */
+typedef struct rows {
+    int64_t channels;
+    bool relu, f32;
+    const void *bias;
+    void *y;
+} rows;
+
+#define DEFINE_ADD_BIAS(T)                                                                         \
+    static void add_bias_##T(const rows *r, int64_t begin, int64_t end) {                          \
+        for (int64_t row = begin; row < end; row++) {                                              \
+            T *restrict y = (T *)r->y + row * r->channels;                                         \
+            const T *restrict bias = r->bias;                                                      \
+            for (int64_t c = 0; c < r->channels; c++) {                                            \
+                const T sum = y[c] + bias[c];                                                      \
+                y[c] = r->relu && sum < 0 ? 0 : sum;                                               \
+            }                                                                                      \
+        }                                                                                          \
+    }
+DEFINE_ADD_BIAS(float)
+DEFINE_ADD_BIAS(double)
+
+static void add_bias(void *argument, int64_t begin, int64_t end) {
+    const rows *r = argument;
+    if (r->f32)
+        add_bias_float(r, begin, end);
+    else
+        add_bias_double(r, begin, end);
+}
+
+tw_status onednn_conv_bias(const tw_kernel_call *call) {
+    const tw_signature *s = &call->signature;
+    tw_dtype dtype = s->operand[0].dtype;
+    bool relu = s->attr[CONV_MORE].i == 1; /* activation: none, relu */
+    conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
+    tw_status status = TW_ERR_UNSUPPORTED;
+    if (serves(&g, dtype)) {
+        job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g), .relu = relu};
+        j.x = call->in[0];
+        j.w = call->in[1];
+        j.bias = call->in[2];
+        j.y = call->out[0];
+        status = by_library(&j, ONEDNN_CONV);
+    }
+    if (status != TW_ERR_UNSUPPORTED) return status;
+    conv_plain(s->context, &g, dtype, call->in[0], call->in[1], call->out[0]);
+    rows r = {g.out_channels, relu, dtype == TW_F32, call->in[2], call->out[0]};
+    tw_parallel_for(s->context, g.batch * volume(g.out), 1 + 16384 / (g.out_channels + 1), add_bias,
+                    &r);
+    return TW_OK;
+}

@@ -1,0 +1,85 @@
+/*
+ * oneDNN behind a narrow seam: primitives of f32 matrix products and convolutions, cached in the
+ * context by shapes and threads. Only onednn.c includes dnnl.h, so that a change of its interface
+ * touches one file.
+ */
+#ifndef CODEGEN_ONEDNN_ONEDNN_H
+#define CODEGEN_ONEDNN_ONEDNN_H
+
+#include <thalweg/operator.h>
+
+#include "ops/conv.h"
+
+/* The overrides. Each declines (TW_ERR_UNSUPPORTED) what it does not serve, but for conv_bias. */
+tw_status onednn_dot(const tw_kernel_call *call);
+tw_status onednn_conv(const tw_kernel_call *call);
+tw_status onednn_conv_input_grad(const tw_kernel_call *call);
+tw_status onednn_conv_weight_grad(const tw_kernel_call *call);
+tw_status onednn_conv_bias(const tw_kernel_call *call);
+
+typedef enum onednn_kind {
+    ONEDNN_MATMUL = 1,
+    ONEDNN_CONV,
+    ONEDNN_CONV_INPUT_GRAD,
+    ONEDNN_CONV_WEIGHT_GRAD
+} onednn_kind;
+
+/* y = x * w over the last two axes, batched over the first rank - 2; strides in elements. */
+enum { ONEDNN_MATMUL_RANK = 5 };
+typedef struct onednn_matmul {
+    int64_t rank;
+    int64_t x_extent[ONEDNN_MATMUL_RANK], x_stride[ONEDNN_MATMUL_RANK];
+    int64_t w_extent[ONEDNN_MATMUL_RANK], w_stride[ONEDNN_MATMUL_RANK];
+    int64_t y_extent[ONEDNN_MATMUL_RANK], y_stride[ONEDNN_MATMUL_RANK];
+} onednn_matmul;
+
+/* What a primitive is made for; to be zeroed first, as it is compared byte by byte. */
+typedef struct onednn_key {
+    onednn_kind kind;
+    int threads;
+    bool bias;
+    conv_geometry conv;
+    onednn_matmul matmul;
+} onednn_key;
+
+/* Threads of a primitive that runs by itself; those within tw_parallel_for have one. */
+int onednn_threads(const tw_context *context);
+
+typedef struct onednn_primitive onednn_primitive;
+/* From the cache, or made, with `slots` sets of arguments at least. TW_ERR_UNSUPPORTED, without a
+ * message, where the library has nothing better than plain loops. */
+tw_status onednn_get(tw_context *context, const onednn_key *key, int slots, onednn_primitive **out);
+
+/* Forgets all primitives if there are many; before a call, as it ends what onednn_get gave. */
+void onednn_trim(tw_context *context);
+
+/* Whether both take w in the same order. */
+bool onednn_same_order(const onednn_primitive *a, const onednn_primitive *b);
+/* Elements of w as the primitive wants it, and bytes of memory that one execution needs. */
+size_t onednn_packed_elements(const onednn_primitive *primitive);
+size_t onednn_scratch_bytes(const onednn_primitive *primitive);
+/* From (space, in, out) to the primitive's order, or back for ONEDNN_CONV_WEIGHT_GRAD. */
+tw_status onednn_pack(onednn_primitive *primitive, const float *w, float *packed);
+tw_status onednn_unpack(onednn_primitive *primitive, const float *packed, float *w);
+
+/* Which of x, w, y is the result follows from the kind. Different slots may run at one time. */
+typedef struct onednn_arrays {
+    const void *x, *w, *y, *bias;
+    void *scratch;
+} onednn_arrays;
+tw_status onednn_run(onednn_primitive *primitive, int slot, const onednn_arrays *arrays);
+
+/* Adds arrays of `elements` floats that follow one another, elements begin..end-1 of them, in a
+ * fixed binary tree; the sum is left in the first. */
+void onednn_add_tree(float *arrays, int count, size_t elements, int64_t begin, int64_t end);
+
+/* Memory that the context keeps between calls, one piece for each use; NULL when it is out. */
+typedef enum onednn_memory_use {
+    ONEDNN_PACKED,
+    ONEDNN_SCRATCH,
+    ONEDNN_PARTIALS,
+    ONEDNN_MEMORY_USES
+} onednn_memory_use;
+void *onednn_memory(tw_context *context, onednn_memory_use use, size_t bytes);
+
+#endif

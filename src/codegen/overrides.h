@@ -1,0 +1,12 @@
+/* Library kernels by operator name: the CPU's override table. */
+#ifndef CODEGEN_OVERRIDES_H
+#define CODEGEN_OVERRIDES_H
+
+#include <thalweg/operator.h>
+
+/* NULL for an operator without one. An override may decline a call (types, sizes it does not
+ * serve) with TW_ERR_UNSUPPORTED, without an error message; the plain kernel then runs, so an
+ * override of a composite must never decline. */
+tw_kernel override_find(const char *operator_name);
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * Nodes computed one by one with the kernels that programs use. Composites without a kernel are
+ * evaluated by their body, calls by their function.
+ */
+#include "eager/evaluate.h"
+
+#include "ir/dimension.h"
+#include "runtime/dispatch.h"
+
+static tw_context *context_of(const tw_graph *graph) { return graph->module->context; }
+
+static void drop_all(size_t n, tw_tensor **tensors) {
+    for (size_t i = 0; i < n; i++) {
+        object_drop(tensors[i]);
+        tensors[i] = NULL;
+    }
+}
+
+static tw_type type_of(const tw_graph *graph, const node *it, int result) {
+    return graph->values.at[it->first_result + (uint32_t)result].type;
+}
+
+/* Every node of a function; value[] holds a tensor for each of its values, the inputs' given. */
+static tw_status evaluate_nodes(tw_graph *function, tw_tensor **value) {
+    for (size_t i = 0; i < function->nodes.count; i++) {
+        const node *it = &function->nodes.at[i];
+        tw_tensor *in[32] = {NULL};
+        if (!strcmp(it->op->name, "input")) continue;
+        for (int k = 0; k < it->n_operands; k++)
+            if (it->operand[k] != ABSENT) in[k] = value[it->operand[k]];
+        tw_status status = evaluate_node(function, it, in, &value[it->first_result]);
+        if (status) return status;
+    }
+    return TW_OK;
+}
+
+static tw_status evaluate_function(tw_graph *function, int n_in, tw_tensor *const *in, int n_out,
+                                   tw_tensor **out) {
+    tw_context *context = context_of(function);
+    size_t n = function->values.count, next = 0;
+    tw_tensor **value = context_allocate(context, n, sizeof *value);
+    if (!value) return TW_ERR_MEMORY;
+    for (int i = 0; i < n_in && next < function->inputs.count; i++)
+        if (in[i]) value[function->inputs.at[next++]] = object_hold(in[i]);
+    tw_status status = evaluate_nodes(function, value);
+    for (int i = 0; !status && i < n_out; i++) out[i] = object_hold(value[function->outputs.at[i]]);
+    drop_all(n, value);
+    context_release(context, value);
+    return status;
+}
+
+static tw_status evaluate_body(const tw_graph *graph, const node *it, tw_tensor *const *in,
+                               tw_tensor **out) {
+    tw_context *context = context_of(graph);
+    tw_graph *scratch =
+        tw_graph_new(context, NULL, TW_SYMBOLIC, &(tw_graph_opts){.training = graph->training});
+    if (!scratch) return TW_ERR_MEMORY;
+    tw_type types[32] = {{0}};
+    bool absent[32] = {false};
+    for (int i = 0; i < it->n_operands; i++) {
+        absent[i] = !in[i];
+        if (in[i]) types[i] = in[i]->type;
+    }
+    tw_graph *body = graph_body(scratch, it->op, it->n_operands, types, absent, it->attr);
+    tw_status status =
+        body ? evaluate_function(body, it->n_operands, in, it->n_results, out) : scratch->status;
+    tw_graph_free(scratch);
+    return status;
+}
+
+static tw_status evaluate_kernel(const tw_graph *graph, const node *it, tw_tensor *const *in,
+                                 tw_tensor **out) {
+    tw_context *context = context_of(graph);
+    tw_type operand[32] = {{0}}, result[TW_MAX_RESULTS];
+    const void *from[32] = {NULL};
+    void *to[TW_MAX_RESULTS] = {NULL};
+    for (int i = 0; i < it->n_operands; i++) {
+        if (!in[i]) continue;
+        operand[i] = in[i]->type;
+        from[i] = in[i]->data;
+    }
+    tw_status status = TW_OK;
+    for (int i = 0; i < it->n_results && !status; i++) {
+        result[i] = type_of(graph, it, i);
+        out[i] = tensor_new(context, result[i]);
+        if (out[i])
+            to[i] = out[i]->data;
+        else
+            status = context->status;
+    }
+    tw_signature signature = {context, it->op, it->n_operands, it->n_results,
+                              operand, result, it->attr};
+    if (!status) status = dispatch_run(&(tw_kernel_call){signature, from, to}, false);
+    if (status) drop_all((size_t)it->n_results, out);
+    return status;
+}
+
+static tw_status one(const tw_graph *graph, tw_tensor *made, tw_tensor **out) {
+    *out = made;
+    return made ? TW_OK : context_of(graph)->status;
+}
+
+static const tw_attr *attr_named(const node *it, const char *name) {
+    for (int i = 0; it->op->attributes && it->op->attributes[i].name; i++)
+        if (!strcmp(it->op->attributes[i].name, name)) return &it->attr[i];
+    return NULL;
+}
+
+static tw_status evaluate_constant(const tw_graph *graph, const node *it, tw_tensor **out) {
+    const tw_attr *data = attr_named(it, "data");
+    tw_status status = one(graph, tensor_new(context_of(graph), type_of(graph, it, 0)), out);
+    if (!status && data && data->bytes) memcpy((*out)->data, data->data, data->bytes);
+    return status;
+}
+
+tw_status evaluate_node(tw_graph *graph, const node *it, tw_tensor *const *in, tw_tensor **out) {
+    const char *name = it->op->name;
+    for (int i = 0; i < it->n_results; i++) out[i] = NULL;
+    if (!strcmp(name, "constant")) return evaluate_constant(graph, it, out);
+    if (!strcmp(name, "stop_gradient")) return one(graph, object_hold(in[0]), out);
+    if (!strcmp(name, "reshape"))
+        return one(graph, tensor_alias(in[0], type_of(graph, it, 0)), out);
+    if (!strcmp(name, "call"))
+        return evaluate_function(attr_named(it, "function")->function, it->n_operands, in,
+                                 it->n_results, out);
+    if (it->op->meaning == TW_MEANS_BODY && !dispatch_has(it->op, false))
+        return evaluate_body(graph, it, in, out);
+    return evaluate_kernel(graph, it, in, out);
+}

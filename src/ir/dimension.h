@@ -1,0 +1,35 @@
+/* Extents: constants, or polynomials in named symbols, interned so that equal ones share a handle. */
+#ifndef IR_DIMENSION_H
+#define IR_DIMENSION_H
+
+#include <thalweg/operator.h>
+
+#include "base/context.h"
+#include "base/text.h"
+
+dimension_table *dimension_table_new(tw_context *context);
+void dimension_table_free(tw_context *context, dimension_table *table);
+
+/* Number of symbols so far; symbol i's name. */
+int dimension_symbols(const tw_context *context);
+const char *dimension_symbol_name(const tw_context *context, int i);
+/* The symbol that `dim` is (by itself), or -1. */
+int dimension_as_symbol(const tw_context *context, int64_t dim);
+/* The number under bound[] (one entry a symbol, -1 where unbound); TW_DIM_NONE when unbound. */
+int64_t dimension_evaluate(const tw_context *context, int64_t dim, const int64_t *bound, int n);
+void dimension_print(const tw_context *context, int64_t dim, text *out); /* "2*n+1" */
+/* Parses such a text from *at on, which it moves past it; TW_DIM_NONE when malformed. */
+int64_t dimension_parse(tw_context *context, const char **at);
+
+bool shape_equal(tw_shape a, tw_shape b);
+bool shape_known(tw_shape shape); /* no symbolic extent */
+/* Number of elements of a known shape, -1 on overflow. */
+int64_t shape_elements(tw_shape shape);
+void shape_print(const tw_context *context, tw_shape shape, text *out);  /* "[2,n]" */
+void type_print(const tw_context *context, tw_type type, text *out);     /* "f32[2,n]" */
+/* These move *at past what they read, or leave it at what is malformed and give false. */
+bool dtype_parse(const char **at, tw_dtype *out);
+bool shape_parse(tw_context *context, const char **at, tw_shape *out);
+bool type_parse(tw_context *context, const char **at, tw_type *out);
+
+#endif

@@ -1,0 +1,164 @@
+/*
+ * The graph's inside: values, nodes, variables, functions of a module. A tw_graph is one
+ * closed function; graphs of one module share an arena. Nodes stand in topological order.
+ */
+#ifndef IR_GRAPH_H
+#define IR_GRAPH_H
+
+#include <string.h>
+#include <thalweg/operator.h>
+
+#include "base/arena.h"
+#include "base/vector.h"
+#include "ir/variable.h"
+
+typedef enum phase { PHASE_FORWARD, PHASE_BACKWARD, PHASE_UPDATE } phase;
+
+/* What every rewrite inherits (node_meta of the node it replaces). */
+typedef struct node_meta {
+    phase phase;
+    const char *scope; /* "h0/ln1", "" at the top */
+    const char *source; /* "file.c:12" or NULL */
+    int epoch;          /* recompute epoch: equal nodes of different epochs stay apart */
+} node_meta;
+
+typedef struct node {
+    const tw_operator *op;
+    int n_operands, n_results;
+    uint32_t *operand;     /* value ids, resolved; ABSENT for an optional one left out */
+    uint32_t first_result; /* results are the values first_result .. + n_results - 1 */
+    tw_attr *attr;
+    node_meta meta;
+} node;
+
+#define ABSENT UINT32_MAX
+#define NO_NODE UINT32_MAX
+
+typedef enum value_kind { VALUE_RESULT = 1, VALUE_REFERENCE, VALUE_POISON, VALUE_DROPPED } value_kind;
+
+typedef struct value {
+    value_kind kind;
+    tw_type type;
+    uint32_t node, result; /* VALUE_RESULT: which node's which result */
+    uint32_t variable;     /* VALUE_REFERENCE: index into the graph's variables */
+    void *tensor;          /* immediate graphs: the executor's own, one hold */
+    uint32_t tape;         /* the tape it was made under; a handle of another is stale */
+} value;
+
+/* A variable as this graph uses it. */
+typedef struct graph_variable {
+    variable_spec spec;
+    uint32_t reference; /* the handle's value id */
+    uint32_t initial;   /* the `variable` node's result */
+    uint32_t current;   /* what a use reads now; differs from initial once assigned */
+} graph_variable;
+
+typedef struct assignment {
+    uint32_t variable, value;
+} assignment;
+
+typedef struct tape_frame {
+    uint32_t tape;         /* the outer generation */
+    size_t nodes, values, variables, assigns, functions;
+    arena_mark mark;
+} tape_frame;
+
+typedef struct module {
+    tw_context *context;
+    arena arena;
+    VECTOR(tw_graph *) functions; /* [0] is the main graph */
+    int next_function;
+} module;
+
+struct tw_graph {
+    object object;
+    module *module;
+    const char *name; /* "main", or the function's */
+    tw_store *store;
+    variable_table *table; /* the store's, or NULL */
+    tw_mode mode;
+    bool training;
+    VECTOR(node) nodes;
+    VECTOR(value) values;
+    VECTOR(graph_variable) variables;
+    VECTOR(uint32_t) inputs;  /* value ids of `input` nodes, in order */
+    VECTOR(uint32_t) outputs; /* value ids */
+    VECTOR(assignment) assigns; /* every tw_assign in source order */
+    VECTOR(const char *) scopes; /* stack of full scope paths */
+    VECTOR(tape_frame) tapes;
+    uint32_t tape, next_tape;
+    node_meta meta; /* what a new node gets: phase and epoch; scope from the stack or `meta.scope` */
+    bool scope_fixed; /* meta.scope overrides the stack (a rewrite inherits) */
+    const variable_spec *declaring; /* while a variable's node is appended: its declaration */
+    uint32_t random_run; /* variable index + 1 of "random/run", 0 before the first random operator */
+    uint64_t random_count;
+    bool run_counted;
+    tw_status status;
+    char message[2048];
+};
+
+/* What runs the nodes of immediate graphs; filled in by a lower layer. */
+typedef struct executor {
+    tw_status (*compute)(tw_graph *graph, uint32_t node);       /* sets the results' tensors */
+    tw_status (*read)(tw_graph *graph, uint32_t value, void *destination, size_t bytes);
+    void (*drop)(void *tensor);
+    void *(*hold)(void *tensor);
+    tw_status (*commit)(tw_graph *graph, size_t from);          /* assigns from index `from` on */
+} executor;
+
+/* tw_graph_new, for a store whose variables are `table` (NULL without a store). */
+tw_graph *graph_new_for(tw_context *context, tw_store *store, variable_table *table, tw_mode mode,
+                        bool training);
+/* The scope that a node appended now gets. */
+const char *graph_scope(const tw_graph *graph);
+/* Frees the module's functions past the first `keep`. */
+void graph_drop_functions(tw_graph *graph, size_t keep);
+
+/* The first error sticks; gives `status`. */
+tw_status graph_error(tw_graph *graph, tw_status status, const char *format, ...) TW_PRINTF(3, 4);
+
+/* The handle of value `id`, and the value a handle stands for (ABSENT for none; ABSENT and an
+ * error in the graph for a poisoned, stale or foreign one): references read the current version. */
+tw_value graph_handle(tw_graph *graph, uint32_t id);
+uint32_t graph_resolve(tw_graph *graph, tw_value handle);
+
+/* Appends a node with resolved operands; attr as tw_apply. Gives the node's index or NO_NODE. */
+uint32_t graph_append(tw_graph *graph, const tw_operator *op, int n, const uint32_t *operand,
+                      const tw_attr *attr);
+/* A value that no node computes: an immediate graph's data, or what a tape keeps. Takes over one
+ * hold of `tensor`. */
+uint32_t graph_leaf(tw_graph *graph, tw_type type, void *tensor);
+/* Get or create the variable of that full path; the handle is a reference. */
+tw_value graph_declare(tw_graph *graph, const char *path, tw_type type, tw_init init,
+                       bool trainable);
+/* A new function in graph's module, of no inputs yet. */
+tw_graph *graph_function(tw_graph *graph, const char *name);
+/* A composite's body for these operand types, as a new function of the module: its inputs are
+ * the operands, its outputs the results. Absent operands stay absent. NULL on failure. */
+tw_graph *graph_body(tw_graph *graph, const tw_operator *op, int n, const tw_type *operand,
+                     const bool *absent, const tw_attr *attr);
+/* Copies a node of `from` into `to`; map[] gives the new id of each old value and is extended. */
+uint32_t graph_copy_node(tw_graph *to, const tw_graph *from, uint32_t node, uint32_t *map);
+/* Copies all nodes of `body` into `to`, its inputs standing for operand[], and gives the results. */
+bool graph_inline(tw_graph *to, const tw_graph *body, const uint32_t *operand, uint32_t *results);
+
+/* Marks in live[] (a byte per node, zeroed by the caller) the nodes that the values depend on. */
+void graph_mark(const tw_graph *graph, size_t n, const uint32_t *values, uint8_t *live);
+/* The value that variable i of the graph ends with. */
+uint32_t graph_final(const tw_graph *graph, uint32_t variable);
+
+/* The run counter "random/run", declared at its first use. */
+tw_value graph_random_run(tw_graph *graph);
+/* Adds one to the run counter of random numbers if the graph draws any; done once, at the end. */
+void graph_count_run(tw_graph *graph);
+
+int operator_attr_count(const tw_operator *op);
+/* Number of operand names and results; most is INT_MAX for "x...". */
+void operator_arity(const tw_operator *op, int *least, int *most, int *results);
+/* Fills defaults for all attributes. */
+tw_status operator_defaults(tw_context *context, const tw_operator *op, tw_attr *out);
+/* The registry; builtin entries come from ops. */
+operator_table *operator_table_new(tw_context *context);
+void operator_table_free(tw_context *context, operator_table *table);
+
+#endif

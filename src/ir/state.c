@@ -1,0 +1,174 @@
+/* Variables in a graph: references, versions, the run counter of random numbers. */
+#include "base/text.h"
+#include "ir/dimension.h"
+#include "ir/graph.h"
+
+/* Refuses a type that is not the one the path has. */
+static bool agrees(tw_graph *graph, const char *path, tw_type have, tw_type want) {
+    if (have.dtype == want.dtype && shape_equal(have.shape, want.shape)) return true;
+    tw_context *context = graph->module->context;
+    text types = {.context = context};
+    type_print(context, have, &types);
+    text_add(&types, " already; it is asked for as ");
+    type_print(context, want, &types);
+    if (!types.failed)
+        graph_error(graph, TW_ERR_SHAPE,
+                    "variable \"%s\" is %s: the same path is always the same variable, so choose "
+                    "another name or scope",
+                    path, types.at);
+    else
+        graph_error(graph, TW_ERR_MEMORY, "variable \"%s\": out of memory", path);
+    text_drop(&types);
+    return false;
+}
+
+static graph_variable *push_variable(tw_graph *graph, const variable_spec *spec, uint32_t initial) {
+    tw_context *context = graph->module->context;
+    value *reference = VECTOR_PUSH(context, &graph->values);
+    graph_variable *variable = reference ? VECTOR_PUSH(context, &graph->variables) : NULL;
+    if (!variable) {
+        graph_error(graph, TW_ERR_MEMORY, "variable \"%s\": out of memory", spec->path);
+        return NULL;
+    }
+    *reference = (value){.kind = VALUE_REFERENCE, .type = spec->type, .tape = graph->tape,
+                         .variable = (uint32_t)graph->variables.count - 1};
+    *variable = (graph_variable){.spec = *spec, .initial = initial, .current = initial,
+                                 .reference = (uint32_t)graph->values.count - 1};
+    return variable;
+}
+
+tw_value graph_declare(tw_graph *graph, const char *path, tw_type type, tw_init init,
+                       bool trainable) {
+    tw_value poison = {graph, 0, 0};
+    if (!graph || graph->status) return poison;
+    for (size_t i = 0; i < graph->variables.count; i++) {
+        const graph_variable *known = &graph->variables.at[i];
+        if (strcmp(known->spec.path, path)) continue;
+        return agrees(graph, path, known->spec.type, type) ? graph_handle(graph, known->reference)
+                                                            : poison;
+    }
+    int stored = graph->table ? variable_find(graph->table, path) : -1;
+    if (stored >= 0 && !agrees(graph, path, graph->table->specs.at[stored].type, type)) return poison;
+    if (stored < 0 && graph->table && graph->table->frozen) {
+        graph_error(graph, TW_ERR_NOT_FOUND,
+                    "variable \"%s\" is not in the store, which is frozen; is the name misspelt?",
+                    path);
+        return poison;
+    }
+    if (!shape_known(type.shape)) {
+        graph_error(graph, TW_ERR_SHAPE, "variable \"%s\": its extents must be numbers", path);
+        return poison;
+    }
+    variable_spec spec = {arena_copy_string(&graph->module->arena, path), type, init, trainable};
+    tw_attr attr[4] = {{.string = path}, {.i = type.dtype},
+                       {.list = type.shape, .i = type.shape.rank}, {.i = trainable}};
+    const tw_operator *op = tw_operator_find(graph->module->context, "variable");
+    if (!spec.path || !op) {
+        graph_error(graph, TW_ERR_MEMORY, "variable \"%s\": out of memory", path);
+        return poison;
+    }
+    /* The executor of an immediate graph looks the initial value up by the declaration. */
+    graph->declaring = &spec;
+    uint32_t made = graph_append(graph, op, 0, NULL, attr);
+    graph->declaring = NULL;
+    if (made == NO_NODE) return poison;
+    graph_variable *variable = push_variable(graph, &spec, graph->nodes.at[made].first_result);
+    return variable ? graph_handle(graph, variable->reference) : poison;
+}
+
+static tw_value declare(tw_graph *graph, const char *name, tw_type type, tw_init init,
+                        bool trainable) {
+    tw_value poison = {graph, 0, 0};
+    if (!graph) return poison;
+    if (!name || !*name) {
+        graph_error(graph, TW_ERR_ARGUMENT, "a variable in scope \"%s\" needs a name",
+                    graph_scope(graph));
+        return poison;
+    }
+    const char *scope = graph_scope(graph);
+    const char *path = arena_format(&graph->module->arena, "%s%s%s", scope, *scope ? "/" : "", name);
+    if (path) return graph_declare(graph, path, type, init, trainable);
+    graph_error(graph, TW_ERR_MEMORY, "variable \"%s\": out of memory", name);
+    return poison;
+}
+
+tw_value tw_parameter(tw_graph *graph, const char *name, tw_dtype dtype, tw_shape shape,
+                      tw_init init) {
+    return declare(graph, name, (tw_type){dtype, shape}, init, true);
+}
+
+tw_value tw_variable(tw_graph *graph, const char *name, tw_dtype dtype, tw_shape shape,
+                     tw_init init) {
+    return declare(graph, name, (tw_type){dtype, shape}, init, false);
+}
+
+/* The variable that a handle refers to, or that its value is the initial version of. */
+static graph_variable *variable_of(tw_value handle) {
+    tw_graph *graph = handle.graph;
+    if (!tw_ok(handle)) return NULL;
+    const value *it = &graph->values.at[handle.id];
+    return it->kind == VALUE_REFERENCE ? &graph->variables.at[it->variable] : NULL;
+}
+
+const char *tw_path(tw_value handle) {
+    graph_variable *variable = variable_of(handle);
+    return variable ? variable->spec.path : NULL;
+}
+
+tw_value tw_snapshot(tw_value handle) {
+    graph_variable *variable = variable_of(handle);
+    return variable ? graph_handle(handle.graph, variable->current) : handle;
+}
+
+tw_value tw_assign(tw_value handle, tw_value new_value) {
+    tw_graph *graph = handle.graph;
+    tw_value poison = {graph, 0, 0};
+    if (!graph) return poison;
+    graph_variable *variable = variable_of(handle);
+    if (!variable) {
+        graph_error(graph, TW_ERR_ARGUMENT, "tw_assign: its first argument must be a variable");
+        return poison;
+    }
+    uint32_t id = graph_resolve(graph, new_value);
+    if (id == ABSENT || graph->status) return poison;
+    if (!agrees(graph, variable->spec.path, variable->spec.type, graph->values.at[id].type))
+        return poison;
+    assignment *slot = VECTOR_PUSH(graph->module->context, &graph->assigns);
+    if (!slot) {
+        graph_error(graph, TW_ERR_MEMORY, "out of memory at an assign");
+        return poison;
+    }
+    *slot = (assignment){(uint32_t)(variable - graph->variables.at), id};
+    variable->current = id;
+    if (graph->mode == TW_IMMEDIATE && graph->tapes.count == 0) {
+        tw_status status = graph->module->context->executor->commit(graph, graph->assigns.count - 1);
+        if (status) graph_error(graph, status, "%s", tw_message(graph->module->context));
+        graph->assigns.count = 0;
+    }
+    return handle;
+}
+
+uint32_t graph_final(const tw_graph *graph, uint32_t variable) {
+    return graph->variables.at[variable].current;
+}
+
+tw_value graph_random_run(tw_graph *graph) {
+    tw_type type = {TW_I64, tw_shape_make(0, NULL)};
+    tw_init zeros = {0};
+    tw_value run = graph_declare(graph, "random/run", type, zeros, false);
+    if (tw_ok(run)) graph->random_run = graph->values.at[run.id].variable + 1;
+    return run;
+}
+
+void graph_count_run(tw_graph *graph) {
+    if (!graph->random_run || graph->run_counted || graph->status) return;
+    graph->run_counted = true;
+    graph_variable *variable = &graph->variables.at[graph->random_run - 1];
+    tw_value run = graph_handle(graph, variable->reference);
+    int64_t one = 1;
+    tw_value sum[2] = {run, tw_constant_of(graph, TW_I64, tw_shape_make(0, NULL), &one)};
+    node_meta meta = graph->meta;
+    graph->meta.phase = PHASE_UPDATE;
+    tw_assign(run, tw_apply(graph, "add", 2, sum, NULL, NULL));
+    graph->meta = meta;
+}

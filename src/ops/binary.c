@@ -1,0 +1,398 @@
+/*
+ * Elementwise operators of two operands, compare and select, and the functions that make
+ * them; those broadcast, the operators want equal shapes.
+ */
+#include <thalweg/operators.h>
+
+#include "ops/families.h"
+#include "ops/rules.h"
+#include "ops/scalar.h"
+
+/* Integers wrap: the arithmetic is done unsigned. */
+#define NUMBER_KERNELS(name, float_expression, i32_expression, i64_expression, u_expression)       \
+    SCALAR_2(name##_f32, float, float, float_expression)                                           \
+    SCALAR_2(name##_f64, double, double, float_expression)                                         \
+    SCALAR_2(name##_i32, int32_t, int32_t, i32_expression)                                         \
+    SCALAR_2(name##_i64, int64_t, int64_t, i64_expression)                                         \
+    SCALAR_2(name##_u8, uint8_t, uint8_t, u_expression)                                            \
+    SCALAR_2(name##_u32, uint32_t, uint32_t, u_expression)
+#define NUMBER_TABLE(name)                                                                         \
+    [TW_F32] = name##_f32, [TW_F64] = name##_f64, [TW_I32] = name##_i32, [TW_I64] = name##_i64,    \
+    [TW_U8] = name##_u8, [TW_U32] = name##_u32
+
+NUMBER_KERNELS(add, a + b, (uint32_t)a + (uint32_t)b, (uint64_t)a + (uint64_t)b, a + b)
+NUMBER_KERNELS(sub, a - b, (uint32_t)a - (uint32_t)b, (uint64_t)a - (uint64_t)b, a - b)
+NUMBER_KERNELS(mul, a *b, (uint32_t)a *(uint32_t)b, (uint64_t)a *(uint64_t)b, a *b)
+/* By 0 gives 0; by -1 is a negation, which wraps where the quotient would not fit. */
+NUMBER_KERNELS(div, a / b,
+               b == 0    ? 0u
+               : b == -1 ? 0u - (uint32_t)a
+                         : (uint32_t)(a / b),
+               b == 0    ? UINT64_C(0)
+               : b == -1 ? UINT64_C(0) - (uint64_t)a
+                         : (uint64_t)(a / b),
+               b == 0 ? 0 : a / b)
+NUMBER_KERNELS(max, a > b || a != a ? a : b, a > b ? a : b, a > b ? a : b, a > b ? a : b)
+NUMBER_KERNELS(min, a < b || a != a ? a : b, a < b ? a : b, a < b ? a : b, a < b ? a : b)
+SCALAR_2(pow_f32, float, float, powf(a, b))
+SCALAR_2(pow_f64, double, double, pow(a, b))
+SCALAR_2(and_bool, uint8_t, uint8_t, a &b)
+SCALAR_2(or_bool, uint8_t, uint8_t, a | b)
+
+enum { COMPARE_EQ, COMPARE_NE, COMPARE_LT, COMPARE_LE, COMPARE_GT, COMPARE_GE };
+#define COMPARE_KERNELS(name, T)                                                                   \
+    SCALAR_2(name##_eq, uint8_t, T, a == b)                                                        \
+    SCALAR_2(name##_ne, uint8_t, T, a != b)                                                        \
+    SCALAR_2(name##_lt, uint8_t, T, a < b)                                                         \
+    SCALAR_2(name##_le, uint8_t, T, a <= b)                                                        \
+    SCALAR_2(name##_gt, uint8_t, T, a > b)                                                         \
+    SCALAR_2(name##_ge, uint8_t, T, a >= b)                                                        \
+    static void name(SCALAR_ARGUMENTS) {                                                           \
+        static const tw_scalar_kernel kernels[] = {                                                \
+            [COMPARE_EQ] = name##_eq, [COMPARE_NE] = name##_ne, [COMPARE_LT] = name##_lt,          \
+            [COMPARE_LE] = name##_le, [COMPARE_GT] = name##_gt, [COMPARE_GE] = name##_ge};         \
+        kernels[attr[0].i](count, out, in, step, attr);                                            \
+    }
+COMPARE_KERNELS(compare_f32, float)
+COMPARE_KERNELS(compare_f64, double)
+COMPARE_KERNELS(compare_i32, int32_t)
+COMPARE_KERNELS(compare_i64, int64_t)
+COMPARE_KERNELS(compare_u8, uint8_t)
+COMPARE_KERNELS(compare_u32, uint32_t)
+COMPARE_KERNELS(compare_bool, uint8_t)
+
+#define SELECT_KERNEL(name, T)                                                                     \
+    static void name(SCALAR_ARGUMENTS) {                                                           \
+        const uint8_t *where = in[0];                                                              \
+        const T *yes = in[1], *no = in[2];                                                         \
+        T *result = out;                                                                           \
+        (void)attr;                                                                                \
+        if (step[0] == 1 && step[1] == 1 && step[2] == 1) {                                        \
+            SCALAR_LOOP for (int64_t i = 0; i < count; i++) {                                      \
+                const T a = yes[i], b = no[i];                                                     \
+                result[i] = where[i] ? a : b;                                                      \
+            }                                                                                      \
+        } else if (step[0] == 1 && step[1] == 1 && step[2] == 0) {                                 \
+            const T b = count > 0 ? no[0] : (T)0;                                                  \
+            SCALAR_LOOP for (int64_t i = 0; i < count; i++) {                                      \
+                const T a = yes[i];                                                                \
+                result[i] = where[i] ? a : b;                                                      \
+            }                                                                                      \
+        } else {                                                                                   \
+            for (int64_t i = 0; i < count; i++) {                                                  \
+                const T a = yes[i * step[1]], b = no[i * step[2]];                                 \
+                result[i] = where[i * step[0]] ? a : b;                                            \
+            }                                                                                      \
+        }                                                                                          \
+    }
+SELECT_KERNEL(select_f32, float)
+SELECT_KERNEL(select_f64, double)
+SELECT_KERNEL(select_i32, int32_t)
+SELECT_KERNEL(select_i64, int64_t)
+SELECT_KERNEL(select_u8, uint8_t)
+SELECT_KERNEL(select_u32, uint32_t)
+
+static tw_status compare_infer(tw_signature *signature) {
+    if (signature->attr[0].i < COMPARE_EQ || signature->attr[0].i > COMPARE_GE) {
+        return tw_refuse(signature, TW_ERR_ARGUMENT, "how is %lld, expected 0 to %d",
+                         (long long)signature->attr[0].i, COMPARE_GE);
+    }
+    tw_status status = rule_infer_same(signature);
+    signature->result[0].dtype = TW_BOOL;
+    return status;
+}
+
+static tw_status select_infer(tw_signature *signature) {
+    tw_status status = rule_type(signature, 0, TYPES_BOOL);
+    if (!status) status = rule_type(signature, 1, TYPES_ALL);
+    if (!status) status = rule_same_dtype(signature, 1, 2);
+    if (!status) status = rule_same_shape(signature, 1, 2);
+    if (!status) status = rule_same_shape(signature, 0, 1);
+    if (!status) signature->result[0] = signature->operand[1];
+    return status;
+}
+
+static void add_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    rule->d_operand[0] = rule->d_operand[1] = rule->d_result[0];
+}
+
+static void sub_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    rule->d_operand[0] = rule->d_result[0];
+    rule->d_operand[1] = tw_neg(rule->d_result[0]);
+}
+
+static void mul_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    rule->d_operand[0] = tw_mul(rule->d_result[0], rule->operand[1]);
+    rule->d_operand[1] = tw_mul(rule->d_result[0], rule->operand[0]);
+}
+
+/* d(a/b) = da/b - (a/b) db/b */
+static void div_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    tw_value d = tw_div(rule->d_result[0], rule->operand[1]);
+    rule->d_operand[0] = d;
+    rule->d_operand[1] = tw_neg(tw_mul(d, rule->result[0]));
+}
+
+/* All of d where `wins`, half of it where the operands are equal. */
+static tw_value share(tw_vjp *rule, tw_comparison wins, tw_value tie) {
+    tw_value where = tw_compare(wins, rule->operand[0], rule->operand[1]);
+    return tw_select(where, rule->d_result[0], tie);
+}
+
+static void max_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    tw_value d = rule->d_result[0];
+    tw_value equal = tw_compare(TW_EQ, rule->operand[0], rule->operand[1]);
+    tw_value half = tw_scale(d, 0.5), tie = tw_select(equal, half, tw_literal(d, 0));
+    rule->d_operand[0] = share(rule, TW_GT, tie);
+    rule->d_operand[1] = share(rule, TW_LT, tie);
+}
+
+static void min_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    tw_value d = rule->d_result[0];
+    tw_value equal = tw_compare(TW_EQ, rule->operand[0], rule->operand[1]);
+    tw_value half = tw_scale(d, 0.5), tie = tw_select(equal, half, tw_literal(d, 0));
+    rule->d_operand[0] = share(rule, TW_LT, tie);
+    rule->d_operand[1] = share(rule, TW_GT, tie);
+}
+
+/* da = d b a^(b-1), 0 where b = 0; db = d a^b ln a, 0 where a <= 0 */
+static void pow_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    tw_value a = rule->operand[0], b = rule->operand[1], d = rule->d_result[0];
+    tw_value zero = tw_literal(a, 0), one = tw_literal(a, 1);
+    tw_value less = tw_sub(b, one);
+    tw_value exponent = tw_select(tw_compare(TW_EQ, b, zero), one, less);
+    rule->d_operand[0] = tw_mul(d, tw_mul(b, tw_pow(a, exponent)));
+    tw_value positive = tw_compare(TW_GT, a, zero);
+    tw_value logarithm = tw_log(tw_select(positive, a, one));
+    rule->d_operand[1] = tw_mul(d, tw_mul(rule->result[0], logarithm));
+}
+
+static void select_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    tw_value where = rule->operand[0], d = rule->d_result[0], zero = tw_literal(d, 0);
+    rule->d_operand[1] = tw_select(where, d, zero);
+    rule->d_operand[2] = tw_select(where, zero, d);
+}
+
+static const tw_sample pair_samples[] = {
+    {.operands = "f64[3,5] f64[3,5]"}, {.operands = "f64[1] f64[1]"}, {.operands = "f64[] f64[]"},
+    {.operands = "f64[0,2] f64[0,2]"}, {.operands = "i32[4] i32[4]"}, {0},
+};
+static const tw_sample divide_samples[] = {
+    {.operands = "f64[3,5] f64[3,5]", .low = 0.5, .high = 2},
+    {.operands = "f64[1] f64[1]", .low = -2, .high = -0.5},
+    {.operands = "f64[0,2] f64[0,2]"},
+    {.operands = "i32[6] i32[6]"}, /* some divisors are 0 */
+    {0},
+};
+static const tw_sample distinct_samples[] = {
+    {.operands = "f64[3,5] f64[3,5]", .distinct = true},
+    {.operands = "f64[1] f64[1]", .distinct = true},
+    {.operands = "f64[0,2] f64[0,2]"},
+    {.operands = "i32[6] i32[6]"},
+    {0},
+};
+static const tw_sample power_samples[] = {
+    {.operands = "f64[3,5] f64[3,5]", .low = 0.5, .high = 2},
+    {.operands = "f64[1] f64[1]", .low = 0.5, .high = 2},
+    {.operands = "f64[0,2] f64[0,2]"},
+    {0},
+};
+static const tw_sample bool_samples[] = {
+    {.operands = "bool[3,5] bool[3,5]"},
+    {.operands = "bool[1] bool[1]"},
+    {.operands = "bool[0,2] bool[0,2]"},
+    {0},
+};
+static const tw_sample compare_samples[] = {
+    {.operands = "f64[3,5] f64[3,5]", .attributes = "how=lt", .distinct = true},
+    {.operands = "f64[1] f64[1]", .attributes = "how=ge", .distinct = true},
+    {.operands = "i32[8] i32[8]", .attributes = "how=eq"},
+    {.operands = "i64[8] i64[8]", .attributes = "how=ne"},
+    {.operands = "u8[8] u8[8]", .attributes = "how=gt"},
+    {.operands = "bool[8] bool[8]", .attributes = "how=le"},
+    {.operands = "f64[0,2] f64[0,2]", .attributes = "how=eq"},
+    {0},
+};
+static const tw_sample select_samples[] = {
+    {.operands = "bool[3,5] f64[3,5] f64[3,5]"},
+    {.operands = "bool[1] f64[1] f64[1]"},
+    {.operands = "bool[0,2] f64[0,2] f64[0,2]"},
+    {.operands = "bool[4] i32[4] i32[4]"},
+    {0},
+};
+
+/* What all entries of this file have in common. */
+#define BINARY_COMMON                                                                              \
+    .results = "y", .factors = rule_factors_elementwise, .cost = rule_cost_elementwise,            \
+    .meaning = TW_MEANS_SCALAR
+
+static const tw_operator op_add = {
+    BINARY_COMMON,           .name = "add",
+    .formula = "y = a + b",  .semantics = "integers wrap",
+    .operands = "a b",       .infer = rule_infer_number,
+    .vjp = add_vjp,          .scalar = {NUMBER_TABLE(add)},
+    .samples = pair_samples,
+};
+static const tw_operator op_sub = {
+    BINARY_COMMON,           .name = "sub",
+    .formula = "y = a - b",  .semantics = "integers wrap",
+    .operands = "a b",       .infer = rule_infer_number,
+    .vjp = sub_vjp,          .scalar = {NUMBER_TABLE(sub)},
+    .samples = pair_samples,
+};
+static const tw_operator op_mul = {
+    BINARY_COMMON,           .name = "mul",
+    .formula = "y = a b",    .semantics = "integers wrap",
+    .operands = "a b",       .infer = rule_infer_number,
+    .vjp = mul_vjp,          .scalar = {NUMBER_TABLE(mul)},
+    .samples = pair_samples,
+};
+static const tw_operator op_div = {
+    BINARY_COMMON,
+    .name = "div",
+    .formula = "y = a / b",
+    .semantics = "integers round toward 0, wrap, and give 0 for a divisor 0; floats as IEEE 754",
+    .operands = "a b",
+    .infer = rule_infer_number,
+    .vjp = div_vjp,
+    .scalar = {NUMBER_TABLE(div)},
+    .samples = divide_samples,
+};
+static const tw_operator op_max = {
+    BINARY_COMMON,
+    .name = "max",
+    .formula = "y = a if a > b, else b",
+    .semantics = "NaN if either is NaN; equal operands get half of the gradient each",
+    .operands = "a b",
+    .infer = rule_infer_number,
+    .vjp = max_vjp,
+    .scalar = {NUMBER_TABLE(max)},
+    .samples = distinct_samples,
+};
+static const tw_operator op_min = {
+    BINARY_COMMON,
+    .name = "min",
+    .formula = "y = a if a < b, else b",
+    .semantics = "NaN if either is NaN; equal operands get half of the gradient each",
+    .operands = "a b",
+    .infer = rule_infer_number,
+    .vjp = min_vjp,
+    .scalar = {NUMBER_TABLE(min)},
+    .samples = distinct_samples,
+};
+static const tw_operator op_pow = {
+    BINARY_COMMON,
+    .name = "pow",
+    .formula = "y = a^b",
+    .semantics = "as C's pow; the gradient of b is 0 where a <= 0",
+    .operands = "a b",
+    .infer = rule_infer_float,
+    .vjp = pow_vjp,
+    .scalar = {[TW_F32] = pow_f32, [TW_F64] = pow_f64},
+    .samples = power_samples,
+};
+static const tw_operator op_and = {
+    BINARY_COMMON,
+    .name = "and",
+    .formula = "y = a and b",
+    .semantics = "bool only",
+    .operands = "a b",
+    .infer = rule_infer_bool,
+    .no_vjp = "truth values have no gradient",
+    .scalar = {[TW_BOOL] = and_bool},
+    .samples = bool_samples,
+};
+static const tw_operator op_or = {
+    BINARY_COMMON,
+    .name = "or",
+    .formula = "y = a or b",
+    .semantics = "bool only",
+    .operands = "a b",
+    .infer = rule_infer_bool,
+    .no_vjp = "truth values have no gradient",
+    .scalar = {[TW_BOOL] = or_bool},
+    .samples = bool_samples,
+};
+
+static const tw_attr_spec compare_attributes[] = {
+    {"how", TW_ATTR_CHOICE, NULL, "eq ne lt le gt ge", "the relation of a to b"}, {0}};
+
+static const tw_operator op_compare = {
+    BINARY_COMMON,
+    .name = "compare",
+    .formula = "y = true where a `how` b",
+    .semantics = "every relation with NaN but ne is false; false < true",
+    .operands = "a b",
+    .attributes = compare_attributes,
+    .infer = compare_infer,
+    .no_vjp = "truth values have no gradient",
+    .scalar = {NUMBER_TABLE(compare), [TW_BOOL] = compare_bool},
+    .samples = compare_samples,
+};
+static const tw_operator op_select = {
+    BINARY_COMMON,
+    .name = "select",
+    .formula = "y = yes where `where` is true, else no",
+    .semantics = "what is not chosen has no effect, NaN or not, and gets the gradient 0",
+    .operands = "where yes no",
+    .infer = select_infer,
+    .vjp = select_vjp,
+    .scalar = {NUMBER_TABLE(select), [TW_BOOL] = select_u8},
+    .samples = select_samples,
+};
+
+const tw_operator *const ops_binary[] = {
+    &op_add, &op_sub, &op_mul, &op_div,     &op_max,    &op_min,
+    &op_pow, &op_and, &op_or,  &op_compare, &op_select, NULL,
+};
+
+/* Brings the values to their common shape; without one they stay, for infer to refuse. */
+static void align(int n, tw_value *values) {
+    tw_shape shape = tw_shape_of(values[0]);
+    for (int i = 1; i < n; i++) {
+        if (!rule_broadcast_shape(shape, tw_shape_of(values[i]), &shape)) return;
+    }
+    for (int i = 0; i < n; i++) values[i] = tw_broadcast(values[i], shape);
+}
+
+static tw_value binary(const char *name, tw_value a, tw_value b, const tw_attr *attr) {
+    tw_value operands[] = {a, b};
+    if (!rule_usable(name, 2, operands)) return rule_poison(rule_graph(2, operands));
+    align(2, operands);
+    return tw_apply(a.graph, name, 2, operands, attr, NULL);
+}
+
+tw_value tw_add(tw_value a, tw_value b) { return binary("add", a, b, NULL); }
+tw_value tw_sub(tw_value a, tw_value b) { return binary("sub", a, b, NULL); }
+tw_value tw_mul(tw_value a, tw_value b) { return binary("mul", a, b, NULL); }
+tw_value tw_div(tw_value a, tw_value b) { return binary("div", a, b, NULL); }
+tw_value tw_max(tw_value a, tw_value b) { return binary("max", a, b, NULL); }
+tw_value tw_min(tw_value a, tw_value b) { return binary("min", a, b, NULL); }
+tw_value tw_pow(tw_value a, tw_value b) { return binary("pow", a, b, NULL); }
+tw_value tw_and(tw_value a, tw_value b) { return binary("and", a, b, NULL); }
+tw_value tw_or(tw_value a, tw_value b) { return binary("or", a, b, NULL); }
+
+tw_value tw_compare(tw_comparison how, tw_value a, tw_value b) {
+    if (how < TW_EQ || how > TW_GE) {
+        tw_value operands[] = {a, b};
+        return rule_fail(rule_graph(2, operands), TW_ERR_ARGUMENT,
+                         "compare: %d is no tw_comparison", (int)how);
+    }
+    tw_attr attr = tw_attr_int(how - TW_EQ);
+    return binary("compare", a, b, &attr);
+}
+
+tw_value tw_select(tw_value where, tw_value yes, tw_value no) {
+    tw_value operands[] = {where, yes, no};
+    if (!rule_usable("select", 3, operands)) return rule_poison(rule_graph(3, operands));
+    align(3, operands);
+    return tw_apply(where.graph, "select", 3, operands, NULL, NULL);
+}

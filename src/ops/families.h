@@ -1,0 +1,24 @@
+/* The families of the operator table; each file of ops defines one list, ended by NULL. */
+#ifndef OPS_FAMILIES_H
+#define OPS_FAMILIES_H
+
+#include <thalweg/operator.h>
+
+extern const tw_operator *const ops_state[]; /* input variable constant call stop_gradient */
+extern const tw_operator *const ops_unary[];
+extern const tw_operator *const ops_binary[];
+extern const tw_operator *const ops_movement[];
+extern const tw_operator *const ops_reduction[];
+extern const tw_operator *const ops_dot[];
+extern const tw_operator *const ops_conv[];
+extern const tw_operator *const ops_window[];
+extern const tw_operator *const ops_index[];
+extern const tw_operator *const ops_random[];
+extern const tw_operator
+    *const ops_composite[];                   /* relu loss softmax cross entropy conv_bias pools */
+extern const tw_operator *const ops_update[]; /* sgd momentum adam */
+
+/* Registers them all. */
+tw_status ops_register(tw_context *context);
+
+#endif

@@ -1,0 +1,508 @@
+/*
+ * reduce and argmax. A reduction goes one run of neighbouring axes at a time, from the last; each
+ * run is (outer, count, inner) -> (outer, inner), cut into blocks by shape, whose partial results
+ * are reduced in turn.
+ */
+#include "ops/reduction.h"
+
+#include <math.h>
+#include <string.h>
+#include <thalweg/operators.h>
+
+#include "base/context.h"
+#include "base/parallel.h"
+#include "ir/dimension.h"
+#include "ops/families.h"
+#include "ops/reduce_kernels.h"
+#include "ops/rules.h"
+
+enum { REDUCE_HOW, REDUCE_AXES };
+enum { ARGMAX_AXIS };
+
+/* Elements that one block reduces, of a row and of rows; columns that go along together. */
+enum { BLOCK = 8192, ROWS_BLOCK = 32768, COLUMNS = 1024 };
+
+/* sum and prod of integers wrap: they are done unsigned. */
+#define SUM_AND_PROD(T, suffix, wide)                                                              \
+    REDUCE_KERNELS(sum_##suffix, T, 0, (wide)a + (wide)b)                                          \
+    REDUCE_KERNELS(prod_##suffix, T, 1, (wide)a *(wide)b)
+SUM_AND_PROD(float, f32, float)
+SUM_AND_PROD(double, f64, double)
+SUM_AND_PROD(int32_t, i32, uint32_t)
+SUM_AND_PROD(int64_t, i64, uint64_t)
+SUM_AND_PROD(uint8_t, u8, uint32_t)
+SUM_AND_PROD(uint32_t, u32, uint32_t)
+#define MAX_AND_MIN(T, suffix, least, most)                                                        \
+    REDUCE_KERNELS(max_##suffix, T, least, a > b || a != a ? a : b)                                \
+    REDUCE_KERNELS(min_##suffix, T, most, a < b || a != a ? a : b)
+MAX_AND_MIN(float, f32, -INFINITY, INFINITY)
+MAX_AND_MIN(double, f64, -INFINITY, INFINITY)
+MAX_AND_MIN(int32_t, i32, INT32_MIN, INT32_MAX)
+MAX_AND_MIN(int64_t, i64, INT64_MIN, INT64_MAX)
+MAX_AND_MIN(uint8_t, u8, 0, UINT8_MAX)
+MAX_AND_MIN(uint32_t, u32, 0, UINT32_MAX)
+MAX_AND_MIN(uint8_t, bool, 0, 1)
+
+#define KERNELS_OF(how)                                                                            \
+    [TW_F32] = REDUCE_KERNEL(how##_f32), [TW_F64] = REDUCE_KERNEL(how##_f64),                      \
+    [TW_I32] = REDUCE_KERNEL(how##_i32), [TW_I64] = REDUCE_KERNEL(how##_i64),                      \
+    [TW_U8] = REDUCE_KERNEL(how##_u8), [TW_U32] = REDUCE_KERNEL(how##_u32)
+/* In the order of the attribute's words. */
+static const reduce_kernel kernels[][TW_F64 + 1] = {
+    {KERNELS_OF(sum)},
+    {KERNELS_OF(max), [TW_BOOL] = REDUCE_KERNEL(max_bool)},
+    {KERNELS_OF(min), [TW_BOOL] = REDUCE_KERNEL(min_bool)},
+    {KERNELS_OF(prod)},
+};
+
+/* ---- the driver ---- */
+
+/* One pass: in (outer, count, inner) -> out (outer, blocks, inner). */
+typedef struct pass {
+    const reduce_kernel *kernel;
+    size_t size;
+    int64_t outer, count, inner;
+    int64_t blocks, block, tiles; /* block: rows of each, the last one's fewer */
+    const char *in;
+    char *out;
+} pass;
+
+/* Units begin..end-1, each one tile of columns of one block. */
+static void reduce_units(void *argument, int64_t begin, int64_t end) {
+    const pass *p = argument;
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t tile = unit % p->tiles, place = unit / p->tiles; /* place is (outer, block) */
+        int64_t block = place % p->blocks, outer = place / p->blocks;
+        int64_t row = block * p->block, column = tile * COLUMNS;
+        int64_t rows = p->count - row < p->block ? p->count - row : p->block;
+        int64_t columns = p->inner - column < COLUMNS ? p->inner - column : COLUMNS;
+        const char *in = p->in + (size_t)((outer * p->count + row) * p->inner + column) * p->size;
+        char *out = p->out + (size_t)(place * p->inner + column) * p->size;
+        if (p->inner == 1)
+            p->kernel->run(out, in, rows);
+        else
+            p->kernel->rows(out, in, rows, columns, p->inner);
+    }
+}
+
+/* Narrow rows are taken several at a time as one: (count, inner) -> (count / fold, inner fold). */
+static int64_t fold_of(int64_t count, int64_t inner) {
+    if (inner == 1 || inner >= 64) return 1;
+    int64_t fold = 1;
+    while (inner * fold < 64 && count % (2 * fold) == 0) fold *= 2;
+    return count / fold > 1 ? fold : 1;
+}
+
+static tw_status reduce_run(tw_context *context, const reduce_kernel *kernel, size_t size,
+                            int64_t outer, int64_t count, int64_t inner, const char *in, char *out);
+
+/* Reduces (outer, count, inner), no extent 0, to (outer, blocks, inner) and that in turn. */
+static tw_status reduce_blocks(tw_context *context, pass *p) {
+    int64_t width = p->inner < COLUMNS ? p->inner : COLUMNS;
+    p->block = p->inner == 1 ? BLOCK : ROWS_BLOCK / width;
+    p->blocks = (p->count + p->block - 1) / p->block;
+    p->tiles = (p->inner + COLUMNS - 1) / COLUMNS;
+    char *result = p->out, *partial = NULL;
+    if (p->blocks > 1) {
+        size_t elements = (size_t)p->outer * (size_t)p->blocks * (size_t)p->inner;
+        partial = context_allocate(context, elements, p->size);
+        if (!partial) return TW_ERR_MEMORY;
+        p->out = partial;
+    }
+    int64_t rows = p->count < p->block ? p->count : p->block;
+    int64_t grain = 2 * BLOCK / (rows * width);
+    tw_parallel_for(context, p->outer * p->blocks * p->tiles, grain > 1 ? grain : 1, reduce_units,
+                    p);
+    if (!partial) return TW_OK;
+    tw_status status =
+        reduce_run(context, p->kernel, p->size, p->outer, p->blocks, p->inner, partial, result);
+    context_release(context, partial);
+    return status;
+}
+
+static tw_status reduce_run(tw_context *context, const reduce_kernel *kernel, size_t size,
+                            int64_t outer, int64_t count, int64_t inner, const char *in,
+                            char *out) {
+    int64_t fold = fold_of(count, inner);
+    pass p = {.kernel = kernel, .size = size, .outer = outer, .in = in, .out = out};
+    p.count = count / fold;
+    p.inner = inner * fold;
+    if (fold == 1) return reduce_blocks(context, &p);
+    char *folded = context_allocate(context, (size_t)outer * (size_t)p.inner, size);
+    if (!folded) return TW_ERR_MEMORY;
+    p.out = folded;
+    tw_status status = reduce_blocks(context, &p);
+    for (int64_t i = 0; i < outer && !status; i++) {
+        kernel->rows(out + (size_t)(i * inner) * size, folded + (size_t)(i * p.inner) * size, fold,
+                     inner, inner);
+    }
+    context_release(context, folded);
+    return status;
+}
+
+/* Runs of neighbouring axes: extents, and whether they are reduced. Extents of 1 are left out. */
+typedef struct runs {
+    int n;
+    int64_t extent[TW_MAX_RANK];
+    bool reduced[TW_MAX_RANK];
+} runs;
+
+static runs runs_of(tw_shape shape, const tw_shape *axes) {
+    bool reduced[TW_MAX_RANK] = {false};
+    runs list = {0};
+    for (int i = 0; i < axes->rank; i++) reduced[axes->dim[i]] = true;
+    for (int i = 0; i < shape.rank; i++) {
+        if (shape.dim[i] == 1) continue;
+        if (list.n > 0 && list.reduced[list.n - 1] == reduced[i]) {
+            list.extent[list.n - 1] *= shape.dim[i];
+            continue;
+        }
+        list.extent[list.n] = shape.dim[i];
+        list.reduced[list.n++] = reduced[i];
+    }
+    return list;
+}
+
+/* The last reduced run at or before i, -1 for none. */
+static int reduced_run(const runs *list, int i) {
+    while (i >= 0 && !list->reduced[i]) i--;
+    return i;
+}
+
+static tw_status reduce_kernel_call(const tw_kernel_call *call) {
+    const tw_signature *signature = &call->signature;
+    tw_context *context = signature->context;
+    tw_type type = signature->operand[0];
+    size_t size = tw_dtype_size(type.dtype);
+    const reduce_kernel *kernel = &kernels[signature->attr[REDUCE_HOW].i][type.dtype];
+    int64_t results = shape_elements(signature->result[0].shape);
+    int64_t elements = shape_elements(type.shape);
+    if (elements == 0 && results > 0) kernel->empty(call->out[0], results);
+    if (elements == 0 || results == 0) return TW_OK;
+    runs list = runs_of(type.shape, &signature->attr[REDUCE_AXES].list);
+    int at = reduced_run(&list, list.n - 1);
+    if (at < 0) memcpy(call->out[0], call->in[0], (size_t)elements * size);
+    const char *in = call->in[0];
+    char *held = NULL; /* what the pass before left */
+    int64_t inner = 1;
+    tw_status status = TW_OK;
+    for (int i = list.n - 1; i >= 0 && at >= 0 && !status; i--) {
+        if (!list.reduced[i]) {
+            inner *= list.extent[i];
+            continue;
+        }
+        int64_t outer = 1;
+        for (int k = 0; k < i; k++) outer *= list.extent[k];
+        bool last = reduced_run(&list, i - 1) < 0;
+        char *next = last ? NULL : context_allocate(context, (size_t)(outer * inner), size);
+        if (!last && !next) status = TW_ERR_MEMORY;
+        if (!status) {
+            status = reduce_run(context, kernel, size, outer, list.extent[i], inner, in,
+                                last ? call->out[0] : next);
+        }
+        context_release(context, held);
+        in = held = next;
+    }
+    context_release(context, held);
+    return status;
+}
+
+/* ---- reduce ---- */
+
+static tw_status reduce_infer(tw_signature *signature) {
+    tw_type x = signature->operand[0];
+    const tw_shape *axes = &signature->attr[REDUCE_AXES].list;
+    int64_t how = signature->attr[REDUCE_HOW].i;
+    bool reduced[TW_MAX_RANK];
+    if (how < 0 || how > TW_PROD - TW_SUM) {
+        return tw_refuse(signature, TW_ERR_ARGUMENT, "how is %lld, expected 0 to %d",
+                         (long long)how, TW_PROD - TW_SUM);
+    }
+    bool truth = how == TW_MAX - TW_SUM || how == TW_MIN - TW_SUM;
+    tw_status status = rule_type(signature, 0, truth ? TYPES_ALL : TYPES_NUMBER);
+    if (!status) status = rule_axes(signature, "axes", axes, x.shape.rank, reduced);
+    if (status) return status;
+    tw_shape shape = {0};
+    for (int i = 0; i < x.shape.rank; i++) {
+        if (!reduced[i]) shape.dim[shape.rank++] = x.shape.dim[i];
+    }
+    return rule_result(signature, 0, x.dtype, shape);
+}
+
+/* y in the shape of x again: the operator broadcast with the axes that were kept. */
+static tw_value spread(tw_value y, const tw_vjp *rule) {
+    const tw_shape *axes = &rule->attr[REDUCE_AXES].list;
+    tw_shape shape = rule->operand_type[0].shape, kept = {0};
+    bool reduced[TW_MAX_RANK] = {false};
+    if (axes->rank == 0) return y;
+    for (int i = 0; i < axes->rank; i++) reduced[axes->dim[i]] = true;
+    for (int i = 0; i < shape.rank; i++) {
+        if (!reduced[i]) kept.dim[kept.rank++] = i;
+    }
+    tw_attr attr[] = {tw_attr_dims(shape), tw_attr_dims(kept)};
+    return rule_apply1("broadcast", y, attr);
+}
+
+/* The gradient goes to the elements that equal the result, in equal parts. */
+static tw_value extreme_vjp(const tw_vjp *rule) {
+    const tw_shape *axes = &rule->attr[REDUCE_AXES].list;
+    tw_value x = rule->operand[0];
+    tw_value hit = tw_compare(TW_EQ, x, spread(rule->result[0], rule));
+    tw_value hits = tw_cast(hit, rule->operand_type[0].dtype);
+    tw_value part = tw_div(rule->d_result[0], reduction_apply(hits, TW_SUM, axes));
+    tw_value zero = tw_literal(x, 0);
+    return tw_select(hit, spread(part, rule), zero);
+}
+
+/* The product of the others: that of the elements that are not 0, unless another one is 0. */
+static tw_value prod_vjp(const tw_vjp *rule) {
+    const tw_shape *axes = &rule->attr[REDUCE_AXES].list;
+    tw_value x = rule->operand[0], zero = tw_literal(x, 0);
+    tw_value is_zero = tw_compare(TW_EQ, x, zero);
+    tw_value as_one = tw_cast(is_zero, rule->operand_type[0].dtype);
+    tw_value zeros = reduction_apply(as_one, TW_SUM, axes);
+    tw_value safe = tw_select(is_zero, tw_literal(x, 1), x);
+    tw_value product = reduction_apply(safe, TW_PROD, axes);
+    tw_value others = tw_div(spread(tw_mul(rule->d_result[0], product), rule), safe);
+    tw_value alone = tw_compare(TW_EQ, spread(zeros, rule), as_one);
+    return tw_select(alone, others, zero);
+}
+
+static void reduce_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    switch (rule->attr[REDUCE_HOW].i + TW_SUM) {
+    case TW_SUM: rule->d_operand[0] = spread(rule->d_result[0], rule); break;
+    case TW_PROD: rule->d_operand[0] = prod_vjp(rule); break;
+    default: rule->d_operand[0] = extreme_vjp(rule); break;
+    }
+}
+
+static int reduce_factors(const tw_signature *signature, tw_factor *out) {
+    const tw_shape *axes = &signature->attr[REDUCE_AXES].list;
+    tw_shape shape = signature->operand[0].shape;
+    bool reduced[TW_MAX_RANK] = {false};
+    int kept = 0;
+    for (int i = 0; i < axes->rank; i++) reduced[axes->dim[i]] = true;
+    for (int i = 0; i < shape.rank; i++) {
+        out[i] = rule_factor(reduced[i] ? TW_FACTOR_REDUCE : TW_FACTOR_PASS, shape.dim[i]);
+        out[i].operand[0] = (int8_t)i;
+        if (reduced[i])
+            out[i].reduction = (tw_reduction)(signature->attr[REDUCE_HOW].i + TW_SUM);
+        else
+            out[i].result[0] = (int8_t)kept++;
+    }
+    return shape.rank;
+}
+
+static void reduce_cost(const tw_signature *signature, tw_cost *out) {
+    rule_cost_bytes(signature, out);
+    out->flops = rule_elements(signature->operand[0]);
+}
+
+static const tw_attr_spec reduce_attributes[] = {
+    {"how", TW_ATTR_CHOICE, NULL, "sum max min prod", "how elements are combined"},
+    {"axes", TW_ATTR_INTS, NULL, NULL, "the axes that go"},
+    {0}};
+static const tw_sample reduce_samples[] = {
+    {.operands = "f64[3,5]", .attributes = "how=sum, axes=[0]"},
+    {.operands = "f64[3,5]", .attributes = "how=sum, axes=[1]"},
+    {.operands = "f64[2,3,4]", .attributes = "how=sum, axes=[0,2]"},
+    {.operands = "f64[4,3]", .attributes = "how=max, axes=[1]", .distinct = true},
+    {.operands = "f64[4,3]", .attributes = "how=min, axes=[0,1]", .distinct = true},
+    {.operands = "f64[2,4]", .attributes = "how=prod, axes=[1]", .low = 0.5, .high = 2},
+    {.operands = "f64[1]", .attributes = "how=sum, axes=[0]"},
+    {.operands = "f64[]", .attributes = "how=sum, axes=[]"},
+    {.operands = "f64[0,3]", .attributes = "how=sum, axes=[0]"},
+    {.operands = "f64[3,0]", .attributes = "how=max, axes=[0]"},
+    {.operands = "i32[3,4]", .attributes = "how=sum, axes=[1]"},
+    {.operands = "bool[3,4]", .attributes = "how=max, axes=[0]"},
+    {0},
+};
+static const tw_operator op_reduce = {
+    .name = "reduce",
+    .formula = "y = sum, max, min or prod of x over axes",
+    .semantics = "max and min: NaN if any is NaN, equal elements share the gradient; integers wrap;"
+                 " of nothing: 0, the least number, the greatest number, 1",
+    .operands = "x",
+    .results = "y",
+    .attributes = reduce_attributes,
+    .infer = reduce_infer,
+    .vjp = reduce_vjp,
+    .factors = reduce_factors,
+    .cost = reduce_cost,
+    .meaning = TW_MEANS_LOOPS,
+    .kernel = reduce_kernel_call,
+    .samples = reduce_samples,
+};
+
+/* ---- argmax ---- */
+
+static tw_status argmax_infer(tw_signature *signature) {
+    tw_type x = signature->operand[0];
+    int64_t axis = signature->attr[ARGMAX_AXIS].i;
+    tw_status status = rule_type(signature, 0, TYPES_ALL);
+    if (!status) status = rule_axis(signature, "axis", axis, x.shape.rank);
+    if (status) return status;
+    if (x.shape.dim[axis] == 0 || x.shape.dim[axis] > INT32_MAX) {
+        return tw_refuse(signature, TW_ERR_SHAPE, "axis %lld has %lld elements, expected 1 to %d",
+                         (long long)axis, (long long)x.shape.dim[axis], INT32_MAX);
+    }
+    tw_shape shape = {0};
+    for (int i = 0; i < x.shape.rank; i++) {
+        if (i != axis) shape.dim[shape.rank++] = x.shape.dim[i];
+    }
+    return rule_result(signature, 0, TW_I32, shape);
+}
+
+typedef struct argmax_work {
+    const void *in;
+    int32_t *out;
+    int64_t count, inner;
+} argmax_work;
+
+/* The first NaN wins over all numbers. */
+#define ARGMAX_BODY(name, T)                                                                       \
+    static void name(void *argument, int64_t begin, int64_t end) {                                 \
+        const argmax_work *w = argument;                                                           \
+        for (int64_t i = begin; i < end; i++) {                                                    \
+            const T *x = (const T *)w->in + i / w->inner * w->count * w->inner + i % w->inner;     \
+            T best = x[0];                                                                         \
+            int64_t at = 0;                                                                        \
+            for (int64_t k = 1; k < w->count; k++) {                                               \
+                T it = x[k * w->inner];                                                            \
+                if (it > best || (it != it && best == best)) best = it, at = k;                    \
+            }                                                                                      \
+            w->out[i] = (int32_t)at;                                                               \
+        }                                                                                          \
+    }
+ARGMAX_BODY(argmax_f32, float)
+ARGMAX_BODY(argmax_f64, double)
+ARGMAX_BODY(argmax_i32, int32_t)
+ARGMAX_BODY(argmax_i64, int64_t)
+ARGMAX_BODY(argmax_u8, uint8_t)
+ARGMAX_BODY(argmax_u32, uint32_t)
+
+static tw_status argmax_kernel(const tw_kernel_call *call) {
+    static const parallel_body body[TW_F64 + 1] = {
+        [TW_F32] = argmax_f32, [TW_F64] = argmax_f64, [TW_I32] = argmax_i32, [TW_I64] = argmax_i64,
+        [TW_U8] = argmax_u8,   [TW_U32] = argmax_u32, [TW_BOOL] = argmax_u8};
+    const tw_signature *signature = &call->signature;
+    tw_type x = signature->operand[0];
+    int axis = (int)signature->attr[ARGMAX_AXIS].i;
+    argmax_work work = {call->in[0], call->out[0], x.shape.dim[axis],
+                        rule_product(x.shape, axis + 1, x.shape.rank)};
+    int64_t results = shape_elements(signature->result[0].shape);
+    if (results == 0) return TW_OK;
+    if (work.count == 0 || work.count > INT32_MAX) {
+        return tw_refuse(signature, TW_ERR_SHAPE, "axis %d has %lld elements, expected 1 to %d",
+                         axis, (long long)work.count, INT32_MAX);
+    }
+    int64_t grain = 4 * BLOCK / work.count;
+    tw_parallel_for(signature->context, results, grain > 1 ? grain : 1, body[x.dtype], &work);
+    return TW_OK;
+}
+
+static int argmax_factors(const tw_signature *signature, tw_factor *out) {
+    tw_shape shape = signature->operand[0].shape;
+    int kept = 0;
+    for (int i = 0; i < shape.rank; i++) {
+        bool reduced = i == signature->attr[ARGMAX_AXIS].i;
+        out[i] = rule_factor(reduced ? TW_FACTOR_REPLICATE : TW_FACTOR_PASS, shape.dim[i]);
+        out[i].operand[0] = (int8_t)i;
+        if (!reduced) out[i].result[0] = (int8_t)kept++;
+    }
+    return shape.rank;
+}
+
+static const tw_attr_spec argmax_attributes[] = {
+    {"axis", TW_ATTR_INT, NULL, NULL, "the axis that is searched, and goes"}, {0}};
+static const tw_sample argmax_samples[] = {
+    {.operands = "f64[3,5]", .attributes = "axis=1", .distinct = true},
+    {.operands = "f64[3,5]", .attributes = "axis=0", .distinct = true},
+    {.operands = "f64[1]", .attributes = "axis=0"},
+    {.operands = "f64[0,3]", .attributes = "axis=1"},
+    {.operands = "i32[2,6]", .attributes = "axis=1"},
+    {0},
+};
+static const tw_operator op_argmax = {
+    .name = "argmax",
+    .formula = "y = the least i for which x[.., i, ..] is the maximum along axis",
+    .semantics = "the first of equals; NaN counts as the greatest; an empty axis is refused",
+    .operands = "x",
+    .results = "y",
+    .attributes = argmax_attributes,
+    .infer = argmax_infer,
+    .no_vjp = "indices have no gradient",
+    .factors = argmax_factors,
+    .cost = reduce_cost,
+    .meaning = TW_MEANS_LOOPS,
+    .kernel = argmax_kernel,
+    .samples = argmax_samples,
+};
+
+const tw_operator *const ops_reduction[] = {&op_reduce, &op_argmax, NULL};
+
+/* ---- functions ---- */
+
+tw_value reduction_apply(tw_value x, tw_reduction how, const tw_shape *axes) {
+    if (axes->rank == 0) return tw_snapshot(x);
+    tw_attr attr[] = {tw_attr_int(how - TW_SUM), tw_attr_dims(*axes)};
+    return rule_apply1("reduce", x, attr);
+}
+
+tw_value tw_sum(tw_value x) {
+    if (!rule_usable("sum", 1, &x)) return rule_poison(x.graph);
+    tw_shape axes = {.rank = tw_shape_of(x).rank};
+    for (int i = 0; i < axes.rank; i++) axes.dim[i] = i;
+    return reduction_apply(x, TW_SUM, &axes);
+}
+
+static tw_value along(const char *name, tw_value x, tw_reduction how, int axis, bool keep) {
+    if (!rule_usable(name, 1, &x)) return rule_poison(x.graph);
+    axis = rule_axis_of(name, x, axis);
+    if (axis < 0) return rule_poison(x.graph);
+    tw_shape axes = TW_SHAPE(axis), kept = tw_shape_of(x);
+    tw_value y = reduction_apply(x, how, &axes);
+    kept.dim[axis] = 1;
+    return keep ? tw_reshape(y, kept) : y;
+}
+
+tw_value tw_sum_axis(tw_value x, int axis, bool keep) {
+    return along("sum_axis", x, TW_SUM, axis, keep);
+}
+tw_value tw_max_axis(tw_value x, int axis, bool keep) {
+    return along("max_axis", x, TW_MAX, axis, keep);
+}
+tw_value tw_min_axis(tw_value x, int axis, bool keep) {
+    return along("min_axis", x, TW_MIN, axis, keep);
+}
+
+/* The number of elements as a scalar of x's type; counted when the program runs if symbolic. */
+static tw_value count_of(tw_value x) {
+    tw_type type = tw_type_of(x);
+    if (!shape_known(type.shape)) return tw_sum(tw_literal(x, 1));
+    return tw_full(x.graph, type.dtype, TW_SHAPE(), rule_elements(type));
+}
+
+tw_value tw_mean(tw_value x) {
+    if (!rule_usable("mean", 1, &x)) return rule_poison(x.graph);
+    tw_value sum = tw_sum(x), weight = count_of(x);
+    return rule_apply2("loss", sum, weight, NULL);
+}
+
+tw_value tw_mean_axis(tw_value x, int axis, bool keep) {
+    tw_value sum = along("mean_axis", x, TW_SUM, axis, keep);
+    if (!tw_ok(sum)) return sum;
+    tw_type type = tw_type_of(x);
+    int64_t extent = type.shape.dim[axis < 0 ? axis + type.shape.rank : axis];
+    tw_shape line = TW_SHAPE(extent);
+    return tw_div(sum, count_of(tw_full(x.graph, type.dtype, line, 1)));
+}
+
+tw_value tw_argmax(tw_value x, int axis) {
+    if (!rule_usable("argmax", 1, &x)) return rule_poison(x.graph);
+    axis = rule_axis_of("argmax", x, axis);
+    if (axis < 0) return rule_poison(x.graph);
+    tw_attr attr = tw_attr_int(axis);
+    return rule_apply1("argmax", x, &attr);
+}

@@ -1,0 +1,152 @@
+/*
+ * One step of an optimiser for one parameter, as composites. `rate` is a scalar of w's type, so
+ * that a schedule may compute it.
+ */
+#include <thalweg/operators.h>
+
+#include "ops/families.h"
+
+/* sgd_update */
+
+static void sgd_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
+                     tw_value *out) {
+    (void)graph, (void)signature;
+    out[0] = tw_sub(in[0], tw_mul(in[1], in[2]));
+}
+
+static const tw_sample sgd_samples[] = {
+    {.operands = "f64[3,4] f64[3,4] f64[]"},
+    {.operands = "f64[1] f64[1] f64[]"},
+    {.operands = "f64[0] f64[0] f64[]"},
+    {.operands = NULL},
+};
+
+static const tw_operator op_sgd_update = {
+    .name = "sgd_update",
+    .formula = "w_new = w - rate g",
+    .semantics = "NaN in g gives NaN in w_new",
+    .operands = "w g rate",
+    .results = "w_new",
+    .meaning = TW_MEANS_BODY,
+    .body = sgd_body,
+    .samples = sgd_samples,
+};
+
+/* momentum_update */
+
+enum { MOMENTUM_MOMENTUM, MOMENTUM_NESTEROV };
+
+static void momentum_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
+                          tw_value *out) {
+    (void)graph;
+    double momentum = signature->attr[MOMENTUM_MOMENTUM].f;
+    tw_value w = in[0], g = in[2];
+    tw_value v = tw_add(tw_scale(in[1], momentum), g), step = v;
+    if (signature->attr[MOMENTUM_NESTEROV].i) step = tw_add(g, tw_scale(v, momentum));
+    out[0] = tw_sub(w, tw_mul(step, in[3]));
+    out[1] = v;
+}
+
+static const tw_attr_spec momentum_attributes[] = {
+    {"momentum", TW_ATTR_FLOAT, "0.9", NULL, "share of v that is kept"},
+    {"nesterov", TW_ATTR_BOOL, "false", NULL, "step by g + momentum v_new instead of v_new"},
+    {NULL, 0, NULL, NULL, NULL},
+};
+
+static const tw_sample momentum_samples[] = {
+    {.operands = "f64[3,4] f64[3,4] f64[3,4] f64[]"},
+    {.operands = "f64[5] f64[5] f64[5] f64[]", .attributes = "momentum=0.5 nesterov=true"},
+    {.operands = "f64[1] f64[1] f64[1] f64[]"},
+    {.operands = "f64[0] f64[0] f64[0] f64[]"},
+    {.operands = NULL},
+};
+
+static const tw_operator op_momentum_update = {
+    .name = "momentum_update",
+    .formula = "v_new = momentum v + g; w_new = w - rate v_new",
+    .semantics = "NaN in g gives NaN in both",
+    .operands = "w v g rate",
+    .results = "w_new v_new",
+    .attributes = momentum_attributes,
+    .meaning = TW_MEANS_BODY,
+    .body = momentum_body,
+    .samples = momentum_samples,
+};
+
+/* adam_update */
+
+enum { ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON, ADAM_DECAY };
+
+/* 1 - beta^step, in f64: near step 1 the difference loses most digits of an f32. */
+static tw_value bias_correction(tw_graph *graph, double beta, tw_value step, tw_dtype dtype) {
+    tw_value base = tw_full(graph, TW_F64, TW_SHAPE(), beta);
+    tw_value one = tw_full(graph, TW_F64, TW_SHAPE(), 1);
+    return tw_cast(tw_sub(one, tw_pow(base, tw_cast(step, TW_F64))), dtype);
+}
+
+static void adam_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
+                      tw_value *out) {
+    const tw_attr *attr = signature->attr;
+    double beta1 = attr[ADAM_BETA1].f, beta2 = attr[ADAM_BETA2].f;
+    tw_dtype dtype = signature->operand[0].dtype;
+    tw_value w = in[0], g = in[3], rate = in[4], step = in[5];
+    tw_value m = tw_add(tw_scale(in[1], beta1), tw_scale(g, 1 - beta1));
+    tw_value v = tw_add(tw_scale(in[2], beta2), tw_scale(tw_square(g), 1 - beta2));
+    tw_value top = tw_div(m, bias_correction(graph, beta1, step, dtype));
+    tw_value root = tw_sqrt(tw_div(v, bias_correction(graph, beta2, step, dtype)));
+    tw_value change = tw_div(top, tw_shift(root, attr[ADAM_EPSILON].f));
+    if (attr[ADAM_DECAY].f != 0) change = tw_add(change, tw_scale(w, attr[ADAM_DECAY].f));
+    out[0] = tw_sub(w, tw_mul(change, rate));
+    out[1] = m;
+    out[2] = v;
+}
+
+static const tw_attr_spec adam_attributes[] = {
+    {"beta1", TW_ATTR_FLOAT, "0.9", NULL, "share of m that is kept"},
+    {"beta2", TW_ATTR_FLOAT, "0.999", NULL, "share of v that is kept"},
+    {"epsilon", TW_ATTR_FLOAT, "1e-08", NULL, "added to the root"},
+    {"decay", TW_ATTR_FLOAT, "0", NULL, "decoupled weight decay (Loshchilov & Hutter 2019)"},
+    {NULL, 0, NULL, NULL, NULL},
+};
+
+static const tw_sample adam_samples[] = {
+    {.operands = "f64[3,4] f64[3,4] f64[3,4] f64[3,4] f64[] i64[]",
+     .low = 0.5,
+     .high = 2,
+     .index_low = 1,
+     .index_high = 5},
+    {.operands = "f64[5] f64[5] f64[5] f64[5] f64[] i64[]",
+     .attributes = "beta1=0.5 beta2=0.75 epsilon=0.125 decay=0.25",
+     .low = 0.5,
+     .high = 2,
+     .index_low = 1,
+     .index_high = 3},
+    {.operands = "f64[1] f64[1] f64[1] f64[1] f64[] i64[]",
+     .low = 0.5,
+     .high = 2,
+     .index_low = 1,
+     .index_high = 1},
+    {.operands = "f64[0] f64[0] f64[0] f64[0] f64[] i64[]", .index_low = 1, .index_high = 1},
+    {.operands = NULL},
+};
+
+static const tw_operator op_adam_update = {
+    .name = "adam_update",
+    .formula = "m_new = beta1 m + (1 - beta1) g; v_new = beta2 v + (1 - beta2) g^2; w_new = w - "
+               "rate (m_new / (1 - beta1^step) / (sqrt(v_new / (1 - beta2^step)) + epsilon) + "
+               "decay w)",
+    .semantics = "step counts from 1; NaN in g gives NaN in all three",
+    .operands = "w m v g rate step",
+    .results = "w_new m_new v_new",
+    .attributes = adam_attributes,
+    .meaning = TW_MEANS_BODY,
+    .body = adam_body,
+    .samples = adam_samples,
+};
+
+const tw_operator *const ops_update[] = {
+    &op_sgd_update,
+    &op_momentum_update,
+    &op_adam_update,
+    NULL,
+};

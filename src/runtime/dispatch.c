@@ -1,0 +1,60 @@
+/* Which code computes an operator: the override table first, then the operator's meaning. */
+#include "runtime/dispatch.h"
+
+#include <string.h>
+
+#include "codegen/overrides.h"
+#include "ir/dimension.h"
+#include "runtime/map.h"
+#include "runtime/scalar.h"
+#include "runtime/tensor.h"
+
+bool dispatch_has(const tw_operator *op, bool plain) {
+    switch (op->meaning) {
+    case TW_MEANS_SCALAR: return true;
+    case TW_MEANS_MAP: return true;
+    case TW_MEANS_LOOPS: return op->kernel || (!plain && override_find(op->name));
+    case TW_MEANS_BODY: return !plain && override_find(op->name);
+    default: return false;
+    }
+}
+
+static tw_status run_scalar(const tw_kernel_call *call) {
+    const tw_signature *signature = &call->signature;
+    scalar_strides strides[SCALAR_OPERANDS];
+    scalar_loop loop;
+    for (int k = 0; k < signature->n_operands; k++)
+        strides[k] = scalar_dense(signature->operand[k].shape);
+    scalar_loop_start(&loop, signature, strides);
+    if (!loop.kernel)
+        return tw_refuse(signature, TW_ERR_UNSUPPORTED, "there is no kernel for this element type");
+    scalar_run(signature->context, &loop, shape_elements(signature->result[0].shape), call->out[0],
+               call->in);
+    return TW_OK;
+}
+
+static bool results_empty(const tw_signature *signature) {
+    for (int i = 0; i < signature->n_results; i++)
+        if (shape_elements(signature->result[i].shape) > 0) return false;
+    return true;
+}
+
+tw_status dispatch_run(const tw_kernel_call *call, bool plain) {
+    const tw_signature *signature = &call->signature;
+    const tw_operator *op = signature->op;
+    if (results_empty(signature)) return TW_OK;
+    tw_kernel library = plain ? NULL : override_find(op->name);
+    if (library) {
+        tw_status status = library(call);
+        if (status != TW_ERR_UNSUPPORTED) return status;
+    }
+    switch (op->meaning) {
+    case TW_MEANS_SCALAR: return run_scalar(call);
+    case TW_MEANS_MAP: return map_run(call);
+    case TW_MEANS_LOOPS:
+        if (op->kernel) return op->kernel(call);
+        break;
+    default: break;
+    }
+    return tw_refuse(signature, TW_ERR_UNSUPPORTED, "nothing computes this operator directly");
+}

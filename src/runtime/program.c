@@ -1,0 +1,171 @@
+/* Programs: compiling, freeing, printing. */
+#include "runtime/program.h"
+
+#include "ir/dimension.h"
+
+static void program_destroy(object *head) {
+    tw_program *program = (tw_program *)head;
+    context_release_aligned(head->context, program->memory);
+    if (program->arena.context) arena_end(&program->arena);
+    object_drop(program->store);
+    code_drop(program->code);
+}
+
+void tw_program_free(tw_program *program) { object_drop(program); }
+
+/* The values behind handles; false with the context's error. */
+static bool resolve(tw_graph *graph, int n, const tw_value *handle, uint32_t *out) {
+    for (int i = 0; i < n; i++) {
+        out[i] = graph_resolve(graph, handle[i]);
+        if (out[i] != ABSENT) continue;
+        if (!graph->status)
+            graph_error(graph, TW_ERR_NULL, "tw_compile: value %d is absent or poisoned", i);
+        return false;
+    }
+    return true;
+}
+
+/* Variables come to be in the store once the whole compilation has succeeded. */
+static tw_status declare_variables(tw_program *program) {
+    const struct code *code = program->code;
+    tw_store *store = program->store;
+    if (!code->variables.count) return TW_OK;
+    if (!store)
+        return context_error(program->object.context, TW_ERR_NULL,
+                             "the graph has variables, so tw_graph_new needs a store");
+    size_t before = store->table.specs.count;
+    for (size_t i = 0; i < code->variables.count; i++) {
+        program->variable[i] = variable_declare(&store->table, &code->variables.at[i].spec);
+        if (program->variable[i] >= 0) continue;
+        variable_table_truncate(&store->table, before);
+        return program->object.context->status;
+    }
+    return TW_OK;
+}
+
+static tw_status build(tw_program *program, tw_graph *graph, int n_in, const uint32_t *in,
+                       int n_out, const uint32_t *out, const tw_compile_opts *opts) {
+    program->code = code_new(program->object.context, opts);
+    if (!program->code) return TW_ERR_MEMORY;
+    tw_status status = code_lower(program->code, graph, n_in, in, n_out, out, opts);
+    if (!status) status = code_arrange(program->code);
+    if (!status) status = program_allocate(program);
+    if (!status) status = declare_variables(program);
+    return status;
+}
+
+static tw_program *compile(tw_graph *graph, int n_in, const tw_value *in, int n_out,
+                           const tw_value *out, const tw_compile_opts *opts) {
+    tw_context *context = graph->module->context;
+    uint32_t *ids = context_allocate(context, (size_t)n_in + (size_t)n_out + 1, sizeof *ids);
+    tw_program *program = ids ? object_new(context, sizeof *program, program_destroy) : NULL;
+    tw_status status = program ? TW_OK : TW_ERR_MEMORY;
+    if (program) {
+        arena_start(&program->arena, context);
+        program->store = object_hold(graph->store);
+        if (!opts->read_only) graph_count_run(graph);
+        if (resolve(graph, n_in, in, ids) && resolve(graph, n_out, out, ids + n_in))
+            tw_outputs(graph, n_out, out);
+        status = graph->status;
+        if (status)
+            context_error(context, status, "%s", graph->message);
+        else
+            status = build(program, graph, n_in, ids, n_out, ids + n_in, opts);
+    }
+    context_release(context, ids);
+    if (!status) return program;
+    object_drop(program);
+    return NULL;
+}
+
+tw_program *tw_compile(tw_graph *graph, int n_in, const tw_value *in, int n_out,
+                       const tw_value *out, const tw_compile_opts *opts) {
+    static const tw_compile_opts none = {0};
+    if (!graph) return NULL;
+    tw_context *context = graph->module->context;
+    if (graph->status)
+        context_error(context, graph->status, "%s", graph->message);
+    else if (graph->mode != TW_SYMBOLIC)
+        context_error(context, TW_ERR_ARGUMENT,
+                      "tw_compile wants a symbolic graph; an immediate one has computed already");
+    else if (graph->scopes.count)
+        context_error(context, TW_ERR_ARGUMENT, "scope \"%s\" was begun and never ended",
+                      graph_scope(graph));
+    else if (n_in < 0 || n_out < 0 || (n_in && !in) || (n_out && !out))
+        context_error(context, TW_ERR_NULL, "tw_compile: inputs or outputs are missing");
+    else
+        return compile(graph, n_in, in, n_out, out, opts ? opts : &none);
+    return NULL;
+}
+
+size_t tw_program_memory(const tw_program *program) { return program ? program->planned_bytes : 0; }
+
+/* "%3:f32[2,4]"; a view or alias is named by what it reads. */
+static void print_slot(const tw_program *program, uint32_t slot, text *out) {
+    const struct code *code = program->code;
+    if (slot == ABSENT) {
+        text_add(out, "_");
+        return;
+    }
+    const struct slot *root = &code->slots.at[code_root(code, slot)];
+    switch (root->kind) {
+    case SLOT_INPUT: text_add(out, "\"%s\"", code->inputs.at[root->of].name); break;
+    case SLOT_VARIABLE: text_add(out, "\"%s\"", code->variables.at[root->of].spec.path); break;
+    case SLOT_CONSTANT: text_add(out, "constant"); break;
+    case SLOT_REGISTER: text_add(out, "r%u", root->of); break;
+    default: text_add(out, "%%%u", code_root(code, slot)); break;
+    }
+    if (code->slots.at[slot].kind == SLOT_VIEW) text_add(out, "*");
+    text_add(out, ":");
+    type_print(code->context, program->is_bound ? program->type[slot] : code->slots.at[slot].type,
+               out);
+}
+
+/* Where a result goes: "@offset+bytes", or the variable that it becomes. */
+static void print_place(const tw_program *program, uint32_t slot, text *out) {
+    const struct slot *it = &program->code->slots.at[slot];
+    if (it->assigned) {
+        text_add(out, " => \"%s\"", program->code->variables.at[it->assigned - 1].spec.path);
+        return;
+    }
+    for (uint32_t i = 0; program->is_bound && i < program->n_planned; i++)
+        if (program->planned[i] == slot)
+            text_add(out, " @%zu+%zu", program->items[i].offset, program->items[i].bytes);
+}
+
+static void print_instruction(const tw_program *program, const instruction *it, text *out) {
+    text_add(out, "%s(", it->op->name);
+    for (int k = 0; k < it->n_operands; k++) {
+        if (k) text_add(out, ", ");
+        print_slot(program, it->operand[k], out);
+    }
+    text_add(out, ") ->");
+    for (int k = 0; k < it->n_results; k++) {
+        text_add(out, k ? ", " : " ");
+        print_slot(program, it->result + (uint32_t)k, out);
+        print_place(program, it->result + (uint32_t)k, out);
+    }
+    if (*it->scope) text_add(out, " scope=\"%s\"", it->scope);
+    text_add(out, "\n");
+}
+
+char *tw_program_print(tw_program *program) {
+    if (!program) return NULL;
+    const struct code *code = program->code;
+    text out = {.context = program->object.context};
+    for (size_t g = 0; g < code->groups.count; g++) {
+        const struct group *group = &code->groups.at[g];
+        for (int i = 0; i < group->count; i++) {
+            /* Members of a group, which run block by block, share its number. */
+            text_add(&out, "%4zu%s ", g, group->count == 1 ? " " : i ? "|" : "+");
+            print_instruction(program, &code->instructions.at[group->first + i], &out);
+        }
+    }
+    for (size_t i = 0; i < code->outputs.count; i++) {
+        text_add(&out, "return ");
+        print_slot(program, code->outputs.at[i], &out);
+        text_add(&out, "\n");
+    }
+    if (program->is_bound) text_add(&out, "transient memory: %zu bytes\n", program->planned_bytes);
+    return text_take(&out);
+}

@@ -1,0 +1,47 @@
+/*
+ * A program: shared code and a session of it, with the numbers and buffers of its latest binding.
+ * A run with the extents of the run before allocates nothing.
+ */
+#ifndef RUNTIME_PROGRAM_H
+#define RUNTIME_PROGRAM_H
+
+#include "runtime/code.h"
+#include "runtime/plan.h"
+#include "runtime/scalar.h"
+#include "runtime/store.h"
+
+/* An instruction as it is run: extents are numbers, pointers those of this run. */
+typedef struct step {
+    tw_kernel_call call;
+    tw_type *operand, *result;
+    const void **in;
+    void **out;
+    tw_attr *attr;     /* own copy where the instruction's is symbolic */
+    scalar_loop *loop; /* elementwise instructions */
+} step;
+
+struct tw_program {
+    object object;
+    struct code *code;
+    tw_store *store;
+    arena arena;              /* the arrays below */
+    int *variable;            /* the store's index of each variable of the code */
+    int64_t *bound, *binding; /* the symbols' extents; those of the run that begins */
+    bool is_bound;
+    tw_type *type; /* of each slot */
+    void **data;   /* of each slot: its memory in this run */
+    step *steps;   /* of each instruction */
+    uint32_t n_planned;
+    uint32_t *planned; /* slots with planned memory */
+    plan_item *items;  /* ... and their places */
+    uint32_t *order;
+    char *memory;
+    size_t memory_bytes, planned_bytes;
+};
+
+/* Extents from the inputs: symbols, then types, attributes, loops and places if they changed. */
+tw_status program_bind(tw_program *program, tw_tensor *const *in);
+/* The arrays of a new program; its code is arranged. */
+tw_status program_allocate(tw_program *program);
+
+#endif

@@ -1,0 +1,196 @@
+/* One run of a program: pointers, groups in order, outputs, commit. */
+#include "base/parallel.h"
+#include "ir/dimension.h"
+#include "runtime/dispatch.h"
+#include "runtime/program.h"
+
+/* A group's elementwise instructions over one range of elements. */
+typedef struct blocks {
+    const tw_program *program;
+    const struct group *group;
+} blocks;
+
+enum { REGISTER_BYTES = SCALAR_BLOCK * 8 };
+
+/* Where a register's element 0 would be, so that element `begin` is the block's first. */
+static char *register_base(char *scratch, uint32_t number, int64_t begin, size_t size) {
+    return (char *)((uintptr_t)(scratch + (size_t)number * REGISTER_BYTES) -
+                    (uintptr_t)begin * size);
+}
+
+static void run_member(const blocks *work, int i, char *scratch, int64_t begin, int64_t end) {
+    const struct code *code = work->program->code;
+    const instruction *it = &code->instructions.at[i];
+    const step *at = &work->program->steps[i];
+    const void *in[SCALAR_OPERANDS];
+    for (int k = 0; k < it->n_operands; k++) {
+        const struct slot *operand = &code->slots.at[it->operand[k]];
+        in[k] = operand->kind == SLOT_REGISTER
+                    ? register_base(scratch, operand->of, begin, at->loop->size[k])
+                    : at->in[k];
+    }
+    const struct slot *result = &code->slots.at[it->result];
+    size_t size = at->loop->out_size;
+    char *out = result->kind == SLOT_REGISTER ? register_base(scratch, result->of, begin, size)
+                                              : at->out[0];
+    scalar_loop_run(at->loop, begin, end,
+                    (void *)((uintptr_t)out + (uintptr_t)begin * (uintptr_t)size), in);
+}
+
+static void run_blocks(void *argument, int64_t begin, int64_t end) {
+    _Alignas(64) char scratch[GROUP_REGISTERS * REGISTER_BYTES];
+    const blocks *work = argument;
+    for (; begin < end; begin += SCALAR_BLOCK) {
+        int64_t stop = begin + SCALAR_BLOCK < end ? begin + SCALAR_BLOCK : end;
+        for (int i = 0; i < work->group->count; i++)
+            run_member(work, work->group->first + i, scratch, begin, stop);
+    }
+}
+
+static void run_elementwise(const tw_program *program, const struct group *group) {
+    const step *head = &program->steps[group->first];
+    int64_t elements = shape_elements(head->result[0].shape);
+    tw_context *context = program->object.context;
+    if (group->count == 1) {
+        scalar_run(context, head->loop, elements, head->out[0], head->in);
+        return;
+    }
+    blocks work = {program, group};
+    int64_t grain = SCALAR_BLOCK * (group->count < 4 ? 4 : 2);
+    tw_parallel_for(context, elements, grain, run_blocks, &work);
+}
+
+static tw_status run_group(const tw_program *program, const struct group *group) {
+    const instruction *it = &program->code->instructions.at[group->first];
+    if (it->scalar) {
+        run_elementwise(program, group);
+        return TW_OK;
+    }
+    tw_context *context = program->object.context;
+    tw_status status = dispatch_run(&program->steps[group->first].call, program->code->plain);
+    if (!status) return TW_OK;
+    const char *scope = *it->scope ? it->scope : "the top scope";
+    return context_error(context, status, "%s in %s: %s", it->op->name, scope, tw_message(context));
+}
+
+static tw_status check_arguments(const tw_program *program, tw_tensor *const *in, tw_tensor **out) {
+    tw_context *context = program->object.context;
+    const struct code *code = program->code;
+    if ((code->inputs.count && !in) || (code->outputs.count && !out))
+        return context_error(context, TW_ERR_NULL, "tw_run: no inputs or no outputs given");
+    for (size_t i = 0; i < code->inputs.count; i++)
+        if (!in[i])
+            return context_error(context, TW_ERR_NULL, "tw_run: input %zu, \"%s\", is NULL", i,
+                                 code->inputs.at[i].name);
+    return TW_OK;
+}
+
+static tw_status check_output(const tw_program *program, size_t i, const tw_tensor *given) {
+    tw_context *context = program->object.context;
+    tw_type want = program->type[program->code->outputs.at[i]];
+    if (want.dtype == given->type.dtype && shape_equal(want.shape, given->type.shape)) return TW_OK;
+    text words = {.context = context};
+    type_print(context, want, &words);
+    text_add(&words, ", the tensor given for it ");
+    type_print(context, given->type, &words);
+    tw_status status =
+        context_error(context, TW_ERR_SHAPE, "output %zu is %s; free it and give NULL", i,
+                      words.failed ? "of another type" : words.at);
+    text_drop(&words);
+    return status;
+}
+
+static tw_status prepare_outputs(const tw_program *program, tw_tensor **out) {
+    for (size_t i = 0; i < program->code->outputs.count; i++) {
+        tw_type type = program->type[program->code->outputs.at[i]];
+        if (!out[i]) out[i] = tensor_new(program->object.context, type);
+        if (!out[i]) return TW_ERR_MEMORY;
+        tw_status status = check_output(program, i, out[i]);
+        if (status) return status;
+    }
+    return TW_OK;
+}
+
+/* The memory of every slot. Variables are initialised, and next values get their spares. */
+static tw_status point(tw_program *program, tw_tensor *const *in) {
+    const struct code *code = program->code;
+    for (size_t i = 0; i < code->variables.count; i++) {
+        const code_variable *it = &code->variables.at[i];
+        if (it->slot != ABSENT) {
+            tw_tensor *value = store_value(program->store, program->variable[i]);
+            if (!value) return program->object.context->status;
+            program->data[it->slot] = value->data;
+        }
+        if (it->final != ABSENT && !store_spare(program->store, program->variable[i]))
+            return TW_ERR_MEMORY;
+    }
+    for (uint32_t i = 0; i < code->slots.count; i++) {
+        const struct slot *it = &code->slots.at[i];
+        if (it->kind == SLOT_INPUT) program->data[i] = in[it->of]->data;
+        if (it->kind == SLOT_CONSTANT) program->data[i] = (void *)(uintptr_t)it->data;
+        if (it->assigned)
+            program->data[i] =
+                store_spare(program->store, program->variable[it->assigned - 1])->data;
+    }
+    for (uint32_t i = 0; i < code->slots.count; i++)
+        if (code->slots.at[i].kind == SLOT_ALIAS || code->slots.at[i].kind == SLOT_VIEW)
+            program->data[i] = program->data[code_root(code, i)];
+    for (size_t i = 0; i < code->instructions.count; i++) {
+        const instruction *it = &code->instructions.at[i];
+        step *at = &program->steps[i];
+        for (int k = 0; k < it->n_operands; k++)
+            at->in[k] = it->operand[k] == ABSENT ? NULL : program->data[it->operand[k]];
+        for (int k = 0; k < it->n_results; k++)
+            at->out[k] = program->data[it->result + (uint32_t)k];
+    }
+    return TW_OK;
+}
+
+/* Nothing here can fail: a run that comes here happens whole. */
+static void commit(tw_program *program) {
+    const struct code *code = program->code;
+    for (size_t i = 0; i < code->variables.count; i++) {
+        uint32_t final = code->variables.at[i].final;
+        if (final == ABSENT || code->slots.at[code_root(code, final)].assigned == i + 1) continue;
+        tw_tensor *spare = store_spare(program->store, program->variable[i]);
+        if (spare->bytes) memcpy(spare->data, program->data[final], spare->bytes);
+    }
+    for (size_t i = 0; i < code->variables.count; i++)
+        if (code->variables.at[i].final != ABSENT) store_swap(program->store, program->variable[i]);
+}
+
+static bool assigns_any(const struct code *code) {
+    for (size_t i = 0; i < code->variables.count; i++)
+        if (code->variables.at[i].final != ABSENT) return true;
+    return false;
+}
+
+static tw_status run_groups(tw_program *program) {
+    const struct code *code = program->code;
+    for (size_t i = 0; i < code->groups.count; i++) {
+        tw_status status = run_group(program, &code->groups.at[i]);
+        if (status) return status;
+    }
+    return TW_OK;
+}
+
+tw_status tw_run(tw_program *program, tw_tensor *const *in, tw_tensor **out) {
+    if (!program) return TW_ERR_NULL;
+    const struct code *code = program->code;
+    bool assigns = assigns_any(code);
+    tw_status status = check_arguments(program, in, out);
+    if (!status && program->store && program->store->busy)
+        status = context_error(program->object.context, TW_ERR_BUSY,
+                               "the store is in use by a run that assigns");
+    if (!status) status = program_bind(program, in);
+    if (!status) status = prepare_outputs(program, out);
+    if (!status) status = point(program, in);
+    if (status) return status;
+    if (assigns) program->store->busy = true;
+    status = run_groups(program);
+    for (size_t i = 0; !status && i < code->outputs.count; i++)
+        if (out[i]->bytes) memmove(out[i]->data, program->data[code->outputs.at[i]], out[i]->bytes);
+    if (!status && assigns) commit(program);
+    if (assigns) program->store->busy = false;
+    return status;
+}

@@ -1,0 +1,126 @@
+/* Variables with their contents. Declaring is the table's (ir/variable.h), allocating lazy. */
+#include "runtime/store.h"
+
+#include <string.h>
+
+#include "ir/dimension.h"
+#include "runtime/initialize.h"
+
+static void store_destroy(object *head) {
+    tw_store *store = (tw_store *)head;
+    for (size_t i = 0; i < store->entries.count; i++) {
+        object_drop(store->entries.at[i].value);
+        object_drop(store->entries.at[i].spare);
+    }
+    VECTOR_FREE(head->context, &store->entries);
+    variable_table_end(&store->table);
+}
+
+tw_store *tw_store_new(tw_context *context, const tw_store_opts *opts) {
+    if (!context) return NULL;
+    tw_store *store = object_new(context, sizeof *store, store_destroy);
+    if (!store) return NULL;
+    store->table.context = context;
+    if (opts) store->table.seed = opts->seed;
+    return store;
+}
+
+void tw_store_free(tw_store *store) { object_drop(store); }
+
+/* The entry of a declared variable. */
+static store_entry *entry_of(tw_store *store, int variable) {
+    if (variable < 0 || (size_t)variable >= store->table.specs.count) return NULL;
+    while (store->entries.count <= (size_t)variable)
+        if (!VECTOR_PUSH(store->object.context, &store->entries)) return NULL;
+    return &store->entries.at[variable];
+}
+
+tw_tensor *store_value(tw_store *store, int variable) {
+    store_entry *entry = entry_of(store, variable);
+    if (!entry || entry->value) return entry ? entry->value : NULL;
+    const variable_spec *spec = &store->table.specs.at[variable];
+    tw_tensor *value = tensor_new(store->object.context, spec->type);
+    if (!value) return NULL;
+    if (initialize_fill(store->object.context, spec, store->table.seed, value->data)) {
+        object_drop(value);
+        return NULL;
+    }
+    return entry->value = value;
+}
+
+tw_tensor *store_spare(tw_store *store, int variable) {
+    store_entry *entry = entry_of(store, variable);
+    if (!entry) return NULL;
+    if (!entry->spare)
+        entry->spare = tensor_new(store->object.context, store->table.specs.at[variable].type);
+    return entry->spare;
+}
+
+/* The old value may be built upon again where nobody else holds it. */
+static void replace_value(store_entry *entry, tw_tensor *value) {
+    tw_tensor *old = entry->value;
+    entry->value = value;
+    if (!old) return;
+    if (!entry->spare && old->owned && old->object.holds == 1)
+        entry->spare = old;
+    else
+        object_drop(old);
+}
+
+void store_swap(tw_store *store, int variable) {
+    store_entry *entry = &store->entries.at[variable];
+    tw_tensor *value = entry->spare;
+    entry->spare = NULL;
+    replace_value(entry, value);
+}
+
+tw_status store_rebind(tw_store *store, int variable, tw_tensor *tensor) {
+    store_entry *entry = entry_of(store, variable);
+    if (!entry) return TW_ERR_MEMORY;
+    tw_tensor *value = tensor->owned ? object_hold(tensor) : tensor_copy(tensor);
+    if (!value) return TW_ERR_MEMORY;
+    replace_value(entry, value);
+    return TW_OK;
+}
+
+tw_tensor *tw_store_get(tw_store *store, const char *path) {
+    if (!store) return NULL;
+    int i = path ? variable_find(&store->table, path) : -1;
+    if (i < 0) {
+        context_error(store->object.context, TW_ERR_NOT_FOUND, "the store has no variable \"%s\"",
+                      path ? path : "");
+        return NULL;
+    }
+    tw_tensor *value = store_value(store, i);
+    return value ? object_hold(value) : NULL;
+}
+
+tw_status tw_store_set(tw_store *store, const char *path, tw_tensor *tensor) {
+    if (!store) return TW_ERR_NULL;
+    tw_context *context = store->object.context;
+    if (!path || !tensor)
+        return context_error(context, TW_ERR_NULL, "tw_store_set: no path or no tensor given");
+    if (store->busy) return context_error(context, TW_ERR_BUSY, "the store is in a run");
+    tw_tensor *copy = tensor_copy(tensor);
+    if (!copy) return context->status;
+    variable_spec spec = {path, tensor->type, {0}, false};
+    int i = variable_declare(&store->table, &spec);
+    tw_status status = i < 0 ? context->status : store_rebind(store, i, copy);
+    object_drop(copy);
+    return status;
+}
+
+int64_t tw_store_step(const tw_store *store) {
+    if (!store) return 0;
+    int i = variable_find(&store->table, "optimizer/step");
+    if (i < 0 || (size_t)i >= store->entries.count || !store->entries.at[i].value) return 0;
+    const tw_tensor *step = store->entries.at[i].value;
+    return step->type.dtype == TW_I64 && step->bytes == 8 ? *(const int64_t *)step->data : 0;
+}
+
+int tw_store_size(const tw_store *store) { return store ? (int)store->table.specs.count : 0; }
+
+const char *tw_store_path(const tw_store *store, int i) {
+    if (i < 0 || i >= tw_store_size(store)) return NULL;
+    return store->table.specs.at[i].path;
+}

@@ -1,0 +1,97 @@
+/* Random numbers against published vectors; ranges of tw_parallel_for; arenas; failing memory.
+ * LABELS: threads */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/number.h"
+#include "base/parallel.h"
+#include "base/text.h"
+#include <thalweg/graph.h>
+
+/* Random123's known-answer tests of philox4x32-10. */
+static void philox_matches_known_answers(void **state) {
+    (void)state;
+    uint32_t out[4];
+    philox(0, 0, 0, out);
+    assert_int_equal(out[0], 0x6627e8d5);
+    assert_int_equal(out[1], 0xe169c58d);
+    assert_int_equal(out[2], 0xbc57ac4c);
+    assert_int_equal(out[3], 0x9b00dbd8);
+    philox(UINT64_MAX, UINT64_MAX, UINT64_MAX, out);
+    assert_int_equal(out[0], 0x408f276d);
+    assert_int_equal(out[1], 0x41c83b0e);
+    assert_int_equal(out[2], 0xa20bc7c6);
+    assert_int_equal(out[3], 0x6d5451fd);
+}
+
+typedef struct tally {
+    int seen[1000];
+    int64_t count, grain;
+    int bad_starts;
+} tally;
+
+static void mark(void *argument, int64_t begin, int64_t end) {
+    tally *it = argument;
+    if (begin % it->grain) it->bad_starts++;
+    for (int64_t i = begin; i < end; i++) it->seen[i]++;
+}
+
+static void parallel_ranges_cover_once(void **state) {
+    (void)state;
+    for (int threads = 1; threads <= 5; threads++) {
+        tw_context *context = tw_context_new(&(tw_context_opts){.threads = threads});
+        for (int64_t count = 0; count <= 1000; count += 37) {
+            for (int64_t grain = 1; grain <= 65; grain += 16) {
+                tally it = {.count = count, .grain = grain};
+                tw_parallel_for(context, count, grain, mark, &it);
+                for (int64_t i = 0; i < 1000; i++) assert_int_equal(it.seen[i], i < count);
+                assert_int_equal(it.bad_starts, 0);
+            }
+        }
+        tw_context_free(context);
+    }
+}
+
+static void arena_restores(void **state) {
+    (void)state;
+    tw_context *context = tw_context_new(NULL);
+    arena arena;
+    arena_start(&arena, context);
+    char *kept = arena_format(&arena, "%s-%d", "kept", 7);
+    arena_mark mark = arena_save(&arena);
+    for (int i = 0; i < 100; i++) assert_non_null(arena_allocate(&arena, 1000, 7));
+    arena_restore(&arena, mark);
+    assert_string_equal(kept, "kept-7");
+    assert_null(arena_allocate(&arena, SIZE_MAX / 2, 4));
+    assert_int_equal(tw_last_status(context), TW_ERR_MEMORY);
+    arena_end(&arena);
+    tw_context_free(context);
+}
+
+static void text_grows(void **state) {
+    (void)state;
+    tw_context *context = tw_context_new(NULL);
+    text line = {.context = context};
+    for (int i = 0; i < 100; i++) text_add(&line, "%d,", i % 10);
+    assert_int_equal(line.length, 200);
+    char *taken = text_take(&line);
+    assert_memory_equal(taken, "0,1,2,", 6);
+    tw_string_free(context, taken);
+    tw_context_free(context);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(philox_matches_known_answers),
+        cmocka_unit_test(parallel_ranges_cover_once),
+        cmocka_unit_test(arena_restores),
+        cmocka_unit_test(text_grows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
