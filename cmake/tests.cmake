@@ -18,8 +18,9 @@ function(register_test source)
     set(timeout 1200)
   endif()
   add_test(NAME ${arg_NAME} COMMAND ${arg_COMMAND} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  # Tests run side by side: threads that wait must not spin on the cores of other tests.
   set_tests_properties(${arg_NAME} PROPERTIES LABELS "${labels}" TIMEOUT ${timeout}
-    ENVIRONMENT "THALWEG=${PROJECT_BINARY_DIR}/thalweg;BUILD=${PROJECT_BINARY_DIR}")
+    ENVIRONMENT "OMP_WAIT_POLICY=passive;THALWEG=${PROJECT_BINARY_DIR}/thalweg;BUILD=${PROJECT_BINARY_DIR}")
 endfunction()
 
 file(GLOB support_sources CONFIGURE_DEPENDS tests/support/*.c)

@@ -36,7 +36,8 @@ static tw_value logits_of(tw_value images, const convnet *model) {
     const int64_t flat = (SIDE / 4) * (SIDE / 4) * model->channels2;
     x = tw_reshape(x, TW_SHAPE(TW_DIM_INFER, flat));
     x = tw_dense(x, "fc1", model->hidden, &(tw_dense_opts){.relu = true});
-    return tw_dense(x, "fc2", model->classes, NULL);
+    /* Small logits at first, so that the loss starts near log(classes). */
+    return tw_dense(x, "fc2", model->classes, &(tw_dense_opts){.weight = tw_normal(0.01)});
 }
 
 static void metrics(tw_graph *graph, const tw_value *in, tw_value *out, const void *config) {

@@ -139,6 +139,6 @@ TW_API void tw_outputs(tw_graph *graph, int n, const tw_value *out);
 #else
 /* A list of values as two arguments: their number, their array. */
 #define TW_VALUES(...)                                                                             \
-    (int)(sizeof((tw_value[]){__VA_ARGS__}) / sizeof(tw_value)), (tw_value[]){__VA_ARGS__}
+    (int)(sizeof((tw_value[]){__VA_ARGS__}) / sizeof(tw_value)), (tw_value[]) { __VA_ARGS__ }
 #endif
 #endif

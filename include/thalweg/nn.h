@@ -49,7 +49,8 @@ typedef struct tw_cross_entropy_opts {
     void *reserved_[4];
 } tw_cross_entropy_opts;
 /* logits (..., classes), labels (...) integers; negative labels are ignored. Mean over the rest. */
-TW_API tw_value tw_cross_entropy(tw_value logits, tw_value labels, const tw_cross_entropy_opts *opts);
+TW_API tw_value tw_cross_entropy(tw_value logits, tw_value labels,
+                                 const tw_cross_entropy_opts *opts);
 TW_API tw_value tw_mse(tw_value prediction, tw_value target); /* mean over all elements */
 /* How many rows of logits (rows, classes) have their maximum at the label; i32 scalar. */
 TW_API tw_value tw_correct(tw_value logits, tw_value labels);

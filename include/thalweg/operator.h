@@ -18,9 +18,9 @@ typedef enum tw_attr_kind {
     TW_ATTR_FLOAT,
     TW_ATTR_BOOL,
     TW_ATTR_DTYPE,
-    TW_ATTR_CHOICE,  /* one of the words in `choices`, as its number from 0 */
-    TW_ATTR_INTS,    /* up to TW_MAX_RANK integers */
-    TW_ATTR_DIMS,    /* a shape; extents may be symbolic */
+    TW_ATTR_CHOICE, /* one of the words in `choices`, as its number from 0 */
+    TW_ATTR_INTS,   /* up to TW_MAX_RANK integers */
+    TW_ATTR_DIMS,   /* a shape; extents may be symbolic */
     TW_ATTR_STRING,
     TW_ATTR_FUNCTION, /* a function of the module */
     TW_ATTR_DATA      /* elements of a constant */
@@ -29,17 +29,18 @@ typedef enum tw_attr_kind {
 typedef struct tw_attr_spec {
     const char *name;
     tw_attr_kind kind;
-    const char *fallback; /* the default in the text form ("[]", "1", "same"; a STRING without quotes);
+    const char
+        *fallback; /* the default in the text form ("[]", "1", "same"; a STRING without quotes);
                            * NULL: required */
-    const char *choices;  /* TW_ATTR_CHOICE: words with single spaces between */
+    const char *choices; /* TW_ATTR_CHOICE: words with single spaces between */
     const char *doc;
 } tw_attr_spec;
 
 /* A value for each spec, in the spec's order. */
 typedef struct tw_attr {
-    int64_t i;   /* INT, BOOL, DTYPE, CHOICE; the number of elements of INTS */
-    double f;    /* FLOAT */
-    tw_shape list; /* INTS (rank = number), DIMS */
+    int64_t i;          /* INT, BOOL, DTYPE, CHOICE; the number of elements of INTS */
+    double f;           /* FLOAT */
+    tw_shape list;      /* INTS (rank = number), DIMS */
     const char *string; /* STRING */
     tw_graph *function; /* FUNCTION */
     const void *data;   /* DATA: dense elements */
@@ -81,6 +82,7 @@ typedef struct tw_vjp {
     const tw_value *d_result; /* an absent value is zero */
     const tw_attr *attr;
     const tw_type *operand_type;
+    const bool *wanted;  /* by operand; a rule may leave the others absent */
     tw_value *d_operand; /* to fill; an absent value is zero */
 } tw_vjp;
 
@@ -153,17 +155,17 @@ typedef struct tw_sample {
 
 struct tw_operator {
     const char *name;
-    const char *formula;  /* one line for the reference page */
-    const char *semantics; /* NaN, ties, index range, overflow, empty: as they apply */
-    const char *operands; /* names: "x w bias?"; "x..." is one or more */
-    const char *results;  /* names, those of residuals in parentheses: "y (index)" */
+    const char *formula;            /* one line for the reference page */
+    const char *semantics;          /* NaN, ties, index range, overflow, empty: as they apply */
+    const char *operands;           /* names: "x w bias?"; "x..." is one or more */
+    const char *results;            /* names, those of residuals in parentheses: "y (index)" */
     const tw_attr_spec *attributes; /* ends with a NULL name; NULL for none */
     tw_status (*infer)(tw_signature *signature); /* composites: NULL, it follows from the body */
     void (*vjp)(tw_graph *graph, tw_vjp *rule);
     const char *no_vjp; /* why there is none; needed where vjp is NULL */
     void *batch;        /* the rule for one more axis; pending */
     int (*factors)(const tw_signature *signature, tw_factor *out); /* composites: NULL */
-    void (*cost)(const tw_signature *signature, tw_cost *out); /* composites: NULL */
+    void (*cost)(const tw_signature *signature, tw_cost *out);     /* composites: NULL */
     tw_meaning meaning;
     tw_scalar_kernel scalar[TW_F64 + 1]; /* by type of operand 0 (operand 1 for select) */
     int (*map)(const tw_signature *signature, int capacity, tw_piece *out);

@@ -50,13 +50,13 @@ TW_API tw_value tw_select(tw_value where, tw_value yes, tw_value no);
 /* Movement. */
 TW_API tw_value tw_reshape(tw_value x, tw_shape shape); /* one extent may be TW_DIM_INFER */
 #define TW_DIM_INFER (INT64_MIN + 1)
-TW_API tw_value tw_transpose(tw_value x);                            /* the last two axes */
-TW_API tw_value tw_permute(tw_value x, const int *axes);             /* result axis i is axes[i] */
-TW_API tw_value tw_broadcast(tw_value x, tw_shape shape);            /* as NumPy: right-aligned */
+TW_API tw_value tw_transpose(tw_value x);                 /* the last two axes */
+TW_API tw_value tw_permute(tw_value x, const int *axes);  /* result axis i is axes[i] */
+TW_API tw_value tw_broadcast(tw_value x, tw_shape shape); /* as NumPy: right-aligned */
 TW_API tw_value tw_slice(tw_value x, int axis, int64_t start, int64_t size);
 TW_API tw_value tw_pad(tw_value x, int axis, int64_t low, int64_t high, double value);
 TW_API tw_value tw_concat(int axis, int n, const tw_value *x);
-TW_API void tw_split(tw_value x, int axis, int n, tw_value *parts);  /* n equal parts */
+TW_API void tw_split(tw_value x, int axis, int n, tw_value *parts); /* n equal parts */
 TW_API tw_value tw_reverse(tw_value x, int axis);
 
 /* Reductions. _all reduce to a scalar; the others drop the axis, or keep it as 1. */
@@ -100,7 +100,7 @@ TW_API tw_value tw_max_pool(tw_value x, const tw_pool_opts *opts);
 TW_API tw_value tw_average_pool(tw_value x, const tw_pool_opts *opts); /* padding counts as zero */
 
 /* Indexing. i32 or i64 indices; a negative one gives zeros, one past the end TW_ERR_INDEX. */
-TW_API tw_value tw_take(tw_value table, tw_value indices);            /* rows of axis 0 */
+TW_API tw_value tw_take(tw_value table, tw_value indices);             /* rows of axis 0 */
 TW_API tw_value tw_take_along(tw_value x, tw_value indices, int axis); /* other axes equal */
 /* base with updates added at rows `indices` of axis 0. */
 TW_API tw_value tw_scatter_add(tw_value base, tw_value indices, tw_value updates);
@@ -108,7 +108,7 @@ TW_API tw_value tw_iota(tw_graph *graph, tw_dtype dtype, tw_shape shape, int axi
 TW_API tw_value tw_one_hot(tw_value indices, int64_t classes, tw_dtype dtype);
 
 /* Random numbers: keyed by (store seed, scope path, count in scope), counted by (run, element). */
-TW_API tw_value tw_random_bits(tw_graph *graph, tw_shape shape);                  /* u32 */
+TW_API tw_value tw_random_bits(tw_graph *graph, tw_shape shape);                    /* u32 */
 TW_API tw_value tw_random_uniform(tw_graph *graph, tw_dtype dtype, tw_shape shape); /* [0, 1) */
 
 /* Softmax family, over the last axis. */

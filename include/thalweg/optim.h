@@ -15,15 +15,15 @@ typedef enum tw_optimizer_kind { TW_SGD = 1, TW_MOMENTUM, TW_ADAM, TW_ADAMW } tw
 /* Zero is each field's default; TW_ZERO says an exact zero. */
 typedef struct tw_optimizer {
     tw_optimizer_kind kind;
-    double rate;              /* default 1e-3; SGD and momentum 1e-2 */
-    double momentum;          /* TW_MOMENTUM; default 0.9 */
+    double rate;     /* default 1e-3; SGD and momentum 1e-2 */
+    double momentum; /* TW_MOMENTUM; default 0.9 */
     bool nesterov;
     double beta1, beta2, epsilon; /* Adam (Kingma & Ba 2015): 0.9, 0.999, 1e-8 */
-    double weight_decay;      /* L2 added to the gradient; TW_ADAMW: decoupled */
-    const char *no_decay;     /* space-separated path patterns with * */
-    const char *parameters;   /* patterns of the trained parameters; default: all */
-    double clip_norm;         /* global norm; default: none */
-    int microbatches;         /* cut axis 0 of every input in so many parts; default 1 */
+    double weight_decay;          /* L2 added to the gradient; TW_ADAMW: decoupled */
+    const char *no_decay;         /* space-separated path patterns with * */
+    const char *parameters;       /* patterns of the trained parameters; default: all */
+    double clip_norm;             /* global norm; default: none */
+    int microbatches;             /* cut axis 0 of every input in so many parts; default 1 */
     void *reserved_[8];
 } tw_optimizer;
 

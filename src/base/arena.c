@@ -30,8 +30,8 @@ void arena_end(arena *arena) { drop_blocks_until(arena, NULL); }
 void *arena_allocate(arena *arena, size_t count, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX / 4) {
-        context_error(arena->context, TW_ERR_MEMORY, "%zu elements of %zu bytes do not fit in memory",
-                      count, size);
+        context_error(arena->context, TW_ERR_MEMORY,
+                      "%zu elements of %zu bytes do not fit in memory", count, size);
         return NULL;
     }
     bytes = (bytes + 15) & ~(size_t)15;

@@ -17,8 +17,8 @@ static void *raw_resize(tw_context *context, void *old, size_t bytes) {
 void *context_resize(tw_context *context, void *old, size_t count, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX) {
-        context_error(context, TW_ERR_MEMORY, "%zu elements of %zu bytes do not fit in memory", count,
-                      size);
+        context_error(context, TW_ERR_MEMORY, "%zu elements of %zu bytes do not fit in memory",
+                      count, size);
         return NULL;
     }
     void *memory = raw_resize(context, old, bytes ? bytes : 1);

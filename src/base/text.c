@@ -9,7 +9,8 @@
 
 static bool reserve(text *text, size_t more) {
     if (text->failed || more > PTRDIFF_MAX - text->length ||
-        !vector_reserve(text->context, (void **)&text->at, &text->capacity, text->length + more, 1)) {
+        !vector_reserve(text->context, (void **)&text->at, &text->capacity, text->length + more,
+                        1)) {
         text->failed = true;
         return false;
     }

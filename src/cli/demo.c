@@ -14,6 +14,8 @@
 
 enum { TEST_BATCH = 500, PATH_LENGTH = 4096 };
 static const double smoothing = 0.97; /* of the loss curve, per step */
+static const double last_rate = 0.2;  /* of the last epochs, to settle down: times the model's */
+enum { LAST_PART = 5 };               /* they are one in so many, but never the only one */
 
 typedef struct demo_settings {
     int64_t epochs, threads, batch, seed;
@@ -24,6 +26,7 @@ typedef struct demo_settings {
 typedef struct demo_job {
     const tw_model *model;
     const void *config;
+    tw_optimizer optimizer;
 } demo_job;
 
 /* The tensors of one batch, made anew when its size changes. */
@@ -43,7 +46,7 @@ typedef struct demo_run {
     demo_job job;
     tw_context *context;
     tw_store *store;
-    tw_jit *train, *test;
+    tw_jit *train, *train_last, *test;
     dataset training, held_out;
     normalisation norm;
     uint32_t *order;
@@ -63,7 +66,7 @@ static void metrics(tw_graph *graph, const tw_value *in, tw_value *out, const vo
 static void training_step(tw_graph *graph, const tw_value *in, tw_value *out, const void *config) {
     const demo_job *job = config;
     job->model->metrics(graph, in, out, job->config);
-    tw_minimize(out[0], job->model->optimizer(job->config));
+    tw_minimize(out[0], &job->optimizer);
 }
 
 static int fail(const demo_run *demo) { return cli_fail("%s", tw_message(demo->context)); }
@@ -103,13 +106,12 @@ static bool test(demo_run *demo, demo_score *score) {
     return true;
 }
 
-static bool train_epoch(demo_run *demo, progress *bar, demo_score *score) {
+static bool train_epoch(demo_run *demo, tw_jit *jit, progress *bar, demo_score *score) {
     const dataset *set = &demo->training;
     int64_t most = demo->settings->batch;
     for (int64_t from = 0; from < set->count; from += most) {
         int64_t left = set->count - from, n = left < most ? left : most;
-        if (!run_batch(demo, demo->train, &demo->batch, set, demo->order, from, n, demo->out,
-                       score))
+        if (!run_batch(demo, jit, &demo->batch, set, demo->order, from, n, demo->out, score))
             return false;
         double loss = tw_tensor_item(demo->out[0]);
         demo->losses[demo->steps++] = loss;
@@ -128,12 +130,14 @@ static bool train_epoch(demo_run *demo, progress *bar, demo_score *score) {
 static bool train(demo_run *demo, double *accuracy) {
     int64_t epochs = demo->settings->epochs;
     for (int64_t epoch = 1; epoch <= epochs; epoch++) {
+        bool last = epoch > 1 && epoch > epochs - (epochs + LAST_PART - 1) / LAST_PART;
+        tw_jit *jit = last ? demo->train_last : demo->train;
         progress bar;
         demo_score training = {0}, tested = {0};
         dataset_shuffle(demo->order, demo->training.count,
                         (uint64_t)demo->settings->seed * UINT64_C(1000003) + (uint64_t)epoch);
         progress_start(&bar, epoch, epochs, demo->training.count);
-        if (!train_epoch(demo, &bar, &training) || !test(demo, &tested)) return false;
+        if (!train_epoch(demo, jit, &bar, &training) || !test(demo, &tested)) return false;
         progress_end(&bar);
         *accuracy = tested.correct / (double)tested.examples;
         demo->test_losses[epoch - 1] = tested.loss / (double)tested.examples;
@@ -164,7 +168,7 @@ static char *make_dot(const demo_run *demo) {
         tw_value in[2] = {{0}}, out[1] = {{0}};
         job->model->inputs(graph, tw_symbol(demo->context, "batch"), in, job->config);
         job->model->loss(graph, in, out, job->config);
-        tw_minimize(out[0], job->model->optimizer(job->config));
+        tw_minimize(out[0], &job->optimizer);
         tw_outputs(graph, 1, out);
         if (!tw_graph_status(graph)) dot = tw_graph_dot(graph);
     }
@@ -240,15 +244,21 @@ static bool read_data(demo_run *demo) {
 }
 
 static bool prepare(demo_run *demo) {
-    demo->job.model = convnet_model();
-    demo->job.config = models_preset(demo->job.model, NULL)->config;
+    demo_job *job = &demo->job;
+    const tw_jit_opts training = {.training = true, .open = "bb"}, testing = {.open = "bb"};
+    job->model = convnet_model();
+    job->config = models_preset(job->model, NULL)->config;
+    job->optimizer = *job->model->optimizer(job->config);
+    demo_job last = *job;
+    last.optimizer.rate *= last_rate;
     demo->store =
         tw_store_new(demo->context, &(tw_store_opts){.seed = (uint64_t)demo->settings->seed});
-    demo->train = tw_jit_new(demo->context, demo->store, training_step, 2, 2, &demo->job,
-                             sizeof demo->job, &(tw_jit_opts){.training = true, .open = "bb"});
-    demo->test = tw_jit_new(demo->context, demo->store, metrics, 2, 2, &demo->job, sizeof demo->job,
-                            &(tw_jit_opts){.open = "bb"});
-    return (demo->store && demo->train && demo->test) || fail(demo) == CLI_FINE;
+    demo->train =
+        tw_jit_new(demo->context, demo->store, training_step, 2, 2, job, sizeof *job, &training);
+    demo->train_last =
+        tw_jit_new(demo->context, demo->store, training_step, 2, 2, &last, sizeof last, &training);
+    demo->test = tw_jit_new(demo->context, demo->store, metrics, 2, 2, job, sizeof *job, &testing);
+    return (demo->store && demo->train && demo->train_last && demo->test) || fail(demo) == CLI_FINE;
 }
 
 static int perform(demo_run *demo) {
@@ -275,6 +285,7 @@ static void clean_up(demo_run *demo) {
     dataset_end(&demo->training);
     dataset_end(&demo->held_out);
     tw_jit_free(demo->train);
+    tw_jit_free(demo->train_last);
     tw_jit_free(demo->test);
     tw_store_free(demo->store);
     free(demo->order);

@@ -71,8 +71,10 @@ void tw_grad(tw_value y, int n, const tw_value *x, tw_value *dx) {
     tw_context *context = graph->module->context;
     uint8_t *used = used_values(graph, id);
     uint32_t *ids = context_allocate(context, 2 * (size_t)n, sizeof *ids);
-    if (used && ids) gradients(graph, id, n, x, dx, used, ids);
-    else graph_error(graph, TW_ERR_MEMORY, "out of memory for a gradient");
+    if (used && ids)
+        gradients(graph, id, n, x, dx, used, ids);
+    else
+        graph_error(graph, TW_ERR_MEMORY, "out of memory for a gradient");
     context_release(context, used);
     context_release(context, ids);
 }

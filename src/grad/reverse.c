@@ -13,9 +13,9 @@ typedef struct contribution {
 typedef struct sweep {
     tw_graph *graph;
     uint32_t from;
-    size_t nodes, values;  /* of the graph before the sweep */
-    uint8_t *live;         /* by node: y depends on it */
-    uint8_t *reached;      /* by value: depends on some x */
+    size_t nodes, values;   /* of the graph before the sweep */
+    uint8_t *live;          /* by node: y depends on it */
+    uint8_t *reached;       /* by value: depends on some x */
     uint32_t *first, *last; /* by value: its contributions, + 1 */
     VECTOR(contribution) contributions;
 } sweep;
@@ -32,8 +32,10 @@ static bool contribute(sweep *sweep, uint32_t to, uint32_t what) {
     }
     added->value = what;
     uint32_t slot = (uint32_t)sweep->contributions.count;
-    if (sweep->first[to]) sweep->contributions.at[sweep->last[to] - 1].next = slot;
-    else sweep->first[to] = slot;
+    if (sweep->first[to])
+        sweep->contributions.at[sweep->last[to] - 1].next = slot;
+    else
+        sweep->first[to] = slot;
     sweep->last[to] = slot;
     return true;
 }
@@ -88,8 +90,10 @@ static bool through_rule(sweep *sweep, const node *at, const uint32_t *d_result,
     tw_value operand[32] = {{0}}, d[32] = {{0}};
     tw_value result[TW_MAX_RESULTS], given[TW_MAX_RESULTS] = {{0}};
     tw_type types[32] = {{0}};
+    bool wanted[32] = {false};
     for (int i = 0; i < at->n_operands; i++) {
         if (at->operand[i] == ABSENT) continue;
+        wanted[i] = sweep->reached[at->operand[i]];
         operand[i] = graph_handle(graph, at->operand[i]);
         types[i] = graph->values.at[at->operand[i]].type;
     }
@@ -97,8 +101,14 @@ static bool through_rule(sweep *sweep, const node *at, const uint32_t *d_result,
         result[i] = graph_handle(graph, at->first_result + (uint32_t)i);
         if (d_result[i] != ABSENT) given[i] = graph_handle(graph, d_result[i]);
     }
-    tw_vjp rule = {.n_operands = at->n_operands, .n_results = at->n_results, .operand = operand,
-                   .result = result, .d_result = given, .attr = at->attr, .operand_type = types,
+    tw_vjp rule = {.n_operands = at->n_operands,
+                   .n_results = at->n_results,
+                   .operand = operand,
+                   .result = result,
+                   .d_result = given,
+                   .attr = at->attr,
+                   .operand_type = types,
+                   .wanted = wanted,
                    .d_operand = d};
     at->op->vjp(graph, &rule);
     for (int i = 0; i < at->n_operands; i++)
@@ -142,9 +152,10 @@ static bool visit(sweep *sweep, uint32_t index) {
         if (at.operand[i] == ABSENT || d_operand[i] == ABSENT || !sweep->reached[at.operand[i]])
             continue;
         if (!same_type(graph->values.at[d_operand[i]].type, graph->values.at[at.operand[i]].type)) {
-            graph_error(graph, TW_ERR_SHAPE,
-                        "%s: its vjp gives operand %d a gradient of another type than the operand's",
-                        at.op->name, i);
+            graph_error(
+                graph, TW_ERR_SHAPE,
+                "%s: its vjp gives operand %d a gradient of another type than the operand's",
+                at.op->name, i);
             return false;
         }
         good = contribute(sweep, at.operand[i], d_operand[i]);
@@ -173,7 +184,8 @@ static bool run_sweep(sweep *sweep, int n_y, const uint32_t *y, const uint32_t *
                       const uint32_t *x, uint32_t *dx) {
     tw_graph *graph = sweep->graph;
     for (int i = 0; i < n_y; i++)
-        if (dy[i] != ABSENT && sweep->reached[y[i]] && !contribute(sweep, y[i], dy[i])) return false;
+        if (dy[i] != ABSENT && sweep->reached[y[i]] && !contribute(sweep, y[i], dy[i]))
+            return false;
     for (size_t i = sweep->nodes; i-- > sweep->from;) {
         const node *at = &graph->nodes.at[i];
         bool between = false;
@@ -185,12 +197,12 @@ static bool run_sweep(sweep *sweep, int n_y, const uint32_t *y, const uint32_t *
     return graph->status == TW_OK;
 }
 
-bool reverse(tw_graph *graph, uint32_t from, int n_y, const uint32_t *y, const uint32_t *dy, int n_x,
-             const uint32_t *x, uint32_t *dx) {
+bool reverse(tw_graph *graph, uint32_t from, int n_y, const uint32_t *y, const uint32_t *dy,
+             int n_x, const uint32_t *x, uint32_t *dx) {
     if (graph->status) return false;
     tw_context *context = graph->module->context;
-    sweep sweep = {.graph = graph, .from = from, .nodes = graph->nodes.count,
-                   .values = graph->values.count};
+    sweep sweep = {
+        .graph = graph, .from = from, .nodes = graph->nodes.count, .values = graph->values.count};
     sweep.live = context_allocate(context, sweep.nodes, 1);
     sweep.reached = context_allocate(context, sweep.values, 1);
     sweep.first = context_allocate(context, sweep.values, sizeof *sweep.first);

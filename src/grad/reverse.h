@@ -8,8 +8,8 @@
  * dx[i] = sum over k of dy[k] . d y[k] / d x[i], appended to the graph; ABSENT where nothing
  * depends on x[i]. Looks only at nodes from index `from` on. dy[k] may be ABSENT (zero).
  */
-bool reverse(tw_graph *graph, uint32_t from, int n_y, const uint32_t *y, const uint32_t *dy, int n_x,
-             const uint32_t *x, uint32_t *dx);
+bool reverse(tw_graph *graph, uint32_t from, int n_y, const uint32_t *y, const uint32_t *dy,
+             int n_x, const uint32_t *x, uint32_t *dx);
 
 /* Whether the value is scatter-add of rows into zeros along axis 0: a sparse gradient. */
 bool gradient_is_sparse(const tw_graph *graph, uint32_t value);

@@ -22,14 +22,18 @@ static void report(tw_graph *graph, const tw_operator *op, int n, const tw_type 
     text_add(&call, "%s(", op->name);
     for (int i = 0; i < n; i++) {
         if (i) text_add(&call, ", ");
-        if (operand[i].dtype) type_print(context, operand[i], &call);
-        else text_add(&call, "_");
+        if (operand[i].dtype)
+            type_print(context, operand[i], &call);
+        else
+            text_add(&call, "_");
     }
     text_add(&call, ")");
     const char *scope = graph_scope(graph);
     if (*scope) text_add(&call, " in scope \"%s\"", scope);
-    if (call.failed) graph_error(graph, TW_ERR_MEMORY, "%s: out of memory", op->name);
-    else graph_error(graph, status, "%s: %s", call.at, tw_message(context));
+    if (call.failed)
+        graph_error(graph, TW_ERR_MEMORY, "%s: out of memory", op->name);
+    else
+        graph_error(graph, status, "%s: %s", call.at, tw_message(context));
     text_drop(&call);
 }
 
@@ -102,8 +106,13 @@ static bool fill_signature(tw_graph *graph, const tw_operator *op, int n, const 
             return false;
         }
     }
-    *out = (tw_signature){.context = context, .op = op, .n_operands = n, .n_results = results,
-                          .operand = types, .result = types + n, .attr = copy};
+    *out = (tw_signature){.context = context,
+                          .op = op,
+                          .n_operands = n,
+                          .n_results = results,
+                          .operand = types,
+                          .result = types + n,
+                          .attr = copy};
     return true;
 }
 
@@ -142,17 +151,24 @@ static uint32_t push_node(tw_graph *graph, const tw_signature *signature, const 
             graph->values.count = first;
             return NO_NODE;
         }
-        *result = (value){.kind = VALUE_RESULT, .type = signature->result[i], .node = index,
-                          .result = (uint32_t)i, .tape = graph->tape};
+        *result = (value){.kind = VALUE_RESULT,
+                          .type = signature->result[i],
+                          .node = index,
+                          .result = (uint32_t)i,
+                          .tape = graph->tape};
     }
     node *made = VECTOR_PUSH(context, &graph->nodes);
     if (!made) {
         graph->values.count = first;
         return NO_NODE;
     }
-    *made = (node){.op = signature->op, .n_operands = n, .n_results = signature->n_results,
-                   .operand = copy, .first_result = (uint32_t)first,
-                   .attr = (tw_attr *)signature->attr, .meta = graph->meta};
+    *made = (node){.op = signature->op,
+                   .n_operands = n,
+                   .n_results = signature->n_results,
+                   .operand = copy,
+                   .first_result = (uint32_t)first,
+                   .attr = (tw_attr *)signature->attr,
+                   .meta = graph->meta};
     made->meta.scope = graph_scope(graph);
     return index;
 }
@@ -163,8 +179,8 @@ uint32_t graph_append(tw_graph *graph, const tw_operator *op, int n, const uint3
     int least, most, results;
     operator_arity(op, &least, &most, &results);
     if (n < least || n > most || n > 32 || results > TW_MAX_RESULTS) {
-        graph_error(graph, TW_ERR_ARGUMENT, "%s: %d operands given, %d to %d expected (%s)", op->name,
-                    n, least, most < 32 ? most : 32, op->operands);
+        graph_error(graph, TW_ERR_ARGUMENT, "%s: %d operands given, %d to %d expected (%s)",
+                    op->name, n, least, most < 32 ? most : 32, op->operands);
         return NO_NODE;
     }
     tw_signature signature;
@@ -231,20 +247,24 @@ tw_value tw_apply(tw_graph *graph, const char *name, int n, const tw_value *oper
 }
 
 tw_value tw_input(tw_graph *graph, const char *name, tw_dtype dtype, tw_shape shape) {
-    tw_attr attr[3] = {{.string = name ? name : ""}, {.i = dtype}, {.list = shape, .i = shape.rank}};
+    tw_attr attr[3] = {
+        {.string = name ? name : ""}, {.i = dtype}, {.list = shape, .i = shape.rank}};
     if (graph && graph->mode == TW_IMMEDIATE && graph->status == TW_OK)
         graph_error(graph, TW_ERR_ARGUMENT,
                     "input \"%s\" in an immediate graph: give data by tw_constant", attr[0].string);
     tw_value made = tw_apply(graph, "input", 0, NULL, attr, NULL);
     if (!tw_ok(made)) return made;
     uint32_t *slot = VECTOR_PUSH(graph->module->context, &graph->inputs);
-    if (slot) *slot = made.id;
-    else graph_error(graph, TW_ERR_MEMORY, "out of memory for input \"%s\"", attr[0].string);
+    if (slot)
+        *slot = made.id;
+    else
+        graph_error(graph, TW_ERR_MEMORY, "out of memory for input \"%s\"", attr[0].string);
     return made;
 }
 
 uint32_t graph_leaf(tw_graph *graph, tw_type type, void *tensor) {
-    tw_attr attr[3] = {{.string = ""}, {.i = type.dtype}, {.list = type.shape, .i = type.shape.rank}};
+    tw_attr attr[3] = {
+        {.string = ""}, {.i = type.dtype}, {.list = type.shape, .i = type.shape.rank}};
     tw_value made = tw_apply(graph, "input", 0, NULL, attr, NULL);
     if (!tw_ok(made)) {
         graph->module->context->executor->drop(tensor);
@@ -263,7 +283,8 @@ tw_value tw_constant_of(tw_graph *graph, tw_dtype dtype, tw_shape shape, const v
                     "tw_constant_of: data, a type and a shape of known extents are needed");
         return poison;
     }
-    tw_attr attr[3] = {{.i = dtype}, {.list = shape, .i = shape.rank},
+    tw_attr attr[3] = {{.i = dtype},
+                       {.list = shape, .i = shape.rank},
                        {.data = data, .bytes = (size_t)elements * tw_dtype_size(dtype)}};
     return tw_apply(graph, "constant", 0, NULL, attr, NULL);
 }

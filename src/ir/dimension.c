@@ -144,7 +144,8 @@ int64_t tw_dim_div(tw_context *context, int64_t a, int64_t b) {
     for (int rounds = 0; rest.count; rounds++) {
         const term *top = &rest.term[0], *by = &divisor.term[0];
         term part = {0};
-        if (rounds == 4 * MOST_TERMS || top->factor % by->factor) return TW_DIM_NONE;
+        if (rounds == 4 * MOST_TERMS || top->factor == INT64_MIN || top->factor % by->factor)
+            return TW_DIM_NONE;
         part.factor = -(top->factor / by->factor);
         for (int s = 0; s < MOST_SYMBOLS; s++) {
             if (top->power[s] < by->power[s]) return TW_DIM_NONE;
@@ -242,8 +243,10 @@ void dimension_print(const tw_context *context, int64_t dim, text *out) {
     for (int i = 0; i < p.count; i++) {
         const term *t = &p.term[i];
         bool first = true;
-        if (t->factor < 0) text_add(out, "-");
-        else if (i) text_add(out, "+");
+        if (t->factor < 0)
+            text_add(out, "-");
+        else if (i)
+            text_add(out, "+");
         int64_t size = t->factor < 0 ? -t->factor : t->factor;
         bool powers = false;
         for (int s = 0; s < MOST_SYMBOLS; s++) powers |= t->power[s] > 0;

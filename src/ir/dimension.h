@@ -25,8 +25,8 @@ bool shape_equal(tw_shape a, tw_shape b);
 bool shape_known(tw_shape shape); /* no symbolic extent */
 /* Number of elements of a known shape, -1 on overflow. */
 int64_t shape_elements(tw_shape shape);
-void shape_print(const tw_context *context, tw_shape shape, text *out);  /* "[2,n]" */
-void type_print(const tw_context *context, tw_type type, text *out);     /* "f32[2,n]" */
+void shape_print(const tw_context *context, tw_shape shape, text *out); /* "[2,n]" */
+void type_print(const tw_context *context, tw_type type, text *out);    /* "f32[2,n]" */
 /* These move *at past what they read, or leave it at what is malformed and give false. */
 bool dtype_parse(const char **at, tw_dtype *out);
 bool shape_parse(tw_context *context, const char **at, tw_shape *out);

@@ -37,8 +37,12 @@ tw_graph *graph_body(tw_graph *graph, const tw_operator *op, int n, const tw_typ
     }
     int least, most, results;
     operator_arity(op, &least, &most, &results);
-    tw_signature signature = {.context = module->context, .op = op, .n_operands = n,
-                              .n_results = results, .operand = operand, .attr = attr};
+    tw_signature signature = {.context = module->context,
+                              .op = op,
+                              .n_operands = n,
+                              .n_results = results,
+                              .operand = operand,
+                              .attr = attr};
     op->body(body, &signature, in, out);
     if (body->status == TW_OK) tw_outputs(body, results, out);
     if (body->status == TW_OK) return body;

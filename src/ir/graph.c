@@ -168,10 +168,13 @@ void tw_scope_begin(tw_graph *graph, const char *format, ...) {
         name[0] = '?', name[1] = '\0';
     }
     const char *outer = graph_scope(graph);
-    const char *path = arena_format(&graph->module->arena, "%s%s%s", outer, *outer ? "/" : "", name);
+    const char *path =
+        arena_format(&graph->module->arena, "%s%s%s", outer, *outer ? "/" : "", name);
     const char **slot = path ? VECTOR_PUSH(graph->module->context, &graph->scopes) : NULL;
-    if (slot) *slot = path;
-    else graph_error(graph, TW_ERR_MEMORY, "out of memory in scope \"%s\"", name);
+    if (slot)
+        *slot = path;
+    else
+        graph_error(graph, TW_ERR_MEMORY, "out of memory in scope \"%s\"", name);
 }
 
 void tw_scope_end(tw_graph *graph) {
@@ -236,9 +239,16 @@ void tw_outputs(tw_graph *graph, int n, const tw_value *out) {
     graph->outputs.count = 0;
     for (int i = 0; i < n; i++) {
         uint32_t id = graph_resolve(graph, out[i]);
-        uint32_t *slot = id == ABSENT ? NULL : VECTOR_PUSH(graph->module->context, &graph->outputs);
-        if (slot) *slot = id;
-        else graph_error(graph, TW_ERR_NULL, "output %d of @%s is absent or poisoned", i, graph->name);
+        if (id == ABSENT) {
+            graph_error(graph, TW_ERR_NULL, "output %d of @%s is absent or poisoned", i,
+                        graph->name);
+            return;
+        }
+        uint32_t *slot = VECTOR_PUSH(graph->module->context, &graph->outputs);
+        if (slot)
+            *slot = id;
+        else
+            graph_error(graph, TW_ERR_MEMORY, "out of memory for an output of @%s", graph->name);
     }
 }
 

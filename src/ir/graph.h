@@ -17,7 +17,7 @@ typedef enum phase { PHASE_FORWARD, PHASE_BACKWARD, PHASE_UPDATE } phase;
 /* What every rewrite inherits (node_meta of the node it replaces). */
 typedef struct node_meta {
     phase phase;
-    const char *scope; /* "h0/ln1", "" at the top */
+    const char *scope;  /* "h0/ln1", "" at the top */
     const char *source; /* "file.c:12" or NULL */
     int epoch;          /* recompute epoch: equal nodes of different epochs stay apart */
 } node_meta;
@@ -34,7 +34,12 @@ typedef struct node {
 #define ABSENT UINT32_MAX
 #define NO_NODE UINT32_MAX
 
-typedef enum value_kind { VALUE_RESULT = 1, VALUE_REFERENCE, VALUE_POISON, VALUE_DROPPED } value_kind;
+typedef enum value_kind {
+    VALUE_RESULT = 1,
+    VALUE_REFERENCE,
+    VALUE_POISON,
+    VALUE_DROPPED
+} value_kind;
 
 typedef struct value {
     value_kind kind;
@@ -58,7 +63,7 @@ typedef struct assignment {
 } assignment;
 
 typedef struct tape_frame {
-    uint32_t tape;         /* the outer generation */
+    uint32_t tape; /* the outer generation */
     size_t nodes, values, variables, assigns, functions;
     arena_mark mark;
 } tape_frame;
@@ -81,16 +86,18 @@ struct tw_graph {
     VECTOR(node) nodes;
     VECTOR(value) values;
     VECTOR(graph_variable) variables;
-    VECTOR(uint32_t) inputs;  /* value ids of `input` nodes, in order */
-    VECTOR(uint32_t) outputs; /* value ids */
-    VECTOR(assignment) assigns; /* every tw_assign in source order */
+    VECTOR(uint32_t) inputs;     /* value ids of `input` nodes, in order */
+    VECTOR(uint32_t) outputs;    /* value ids */
+    VECTOR(assignment) assigns;  /* every tw_assign in source order */
     VECTOR(const char *) scopes; /* stack of full scope paths */
     VECTOR(tape_frame) tapes;
     uint32_t tape, next_tape;
-    node_meta meta; /* what a new node gets: phase and epoch; scope from the stack or `meta.scope` */
-    bool scope_fixed; /* meta.scope overrides the stack (a rewrite inherits) */
+    node_meta
+        meta; /* what a new node gets: phase and epoch; scope from the stack or `meta.scope` */
+    bool scope_fixed;               /* meta.scope overrides the stack (a rewrite inherits) */
     const variable_spec *declaring; /* while a variable's node is appended: its declaration */
-    uint32_t random_run; /* variable index + 1 of "random/run", 0 before the first random operator */
+    uint32_t
+        random_run; /* variable index + 1 of "random/run", 0 before the first random operator */
     uint64_t random_count;
     bool run_counted;
     tw_status status;
@@ -99,11 +106,11 @@ struct tw_graph {
 
 /* What runs the nodes of immediate graphs; filled in by a lower layer. */
 typedef struct executor {
-    tw_status (*compute)(tw_graph *graph, uint32_t node);       /* sets the results' tensors */
+    tw_status (*compute)(tw_graph *graph, uint32_t node); /* sets the results' tensors */
     tw_status (*read)(tw_graph *graph, uint32_t value, void *destination, size_t bytes);
     void (*drop)(void *tensor);
     void *(*hold)(void *tensor);
-    tw_status (*commit)(tw_graph *graph, size_t from);          /* assigns from index `from` on */
+    tw_status (*commit)(tw_graph *graph, size_t from); /* assigns from index `from` on */
 } executor;
 
 /* tw_graph_new, for a store whose variables are `table` (NULL without a store). */

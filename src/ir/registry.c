@@ -54,7 +54,8 @@ tw_status tw_register(tw_context *context, const tw_operator *op) {
     if (!op || !op->name)
         return context_error(context, TW_ERR_NULL, "tw_register: an operator needs a name");
     if (tw_operator_find(context, op->name))
-        return context_error(context, TW_ERR_ARGUMENT, "operator %s is registered already", op->name);
+        return context_error(context, TW_ERR_ARGUMENT, "operator %s is registered already",
+                             op->name);
     const char *missing = missing_field(op);
     if (missing)
         return context_error(context, TW_ERR_ARGUMENT, "operator %s lacks its field: %s", op->name,
@@ -73,8 +74,7 @@ int operator_attr_count(const tw_operator *op) {
 
 static int count_words(const char *list) {
     int words = 0;
-    for (const char *at = list; *at; at++)
-        words += *at != ' ' && (at == list || at[-1] == ' ');
+    for (const char *at = list; *at; at++) words += *at != ' ' && (at == list || at[-1] == ' ');
     return words;
 }
 
@@ -85,8 +85,10 @@ void operator_arity(const tw_operator *op, int *least, int *most, int *results) 
         size_t length = strcspn(at, " ");
         bool optional = length && at[length - 1] == '?';
         bool many = length > 3 && strncmp(at + length - 3, "...", 3) == 0;
-        if (many) *most = INT_MAX;
-        else if (*most != INT_MAX) ++*most;
+        if (many)
+            *most = INT_MAX;
+        else if (*most != INT_MAX)
+            ++*most;
         *least += !optional;
         at += length;
         at += strspn(at, " ");

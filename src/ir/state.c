@@ -30,9 +30,13 @@ static graph_variable *push_variable(tw_graph *graph, const variable_spec *spec,
         graph_error(graph, TW_ERR_MEMORY, "variable \"%s\": out of memory", spec->path);
         return NULL;
     }
-    *reference = (value){.kind = VALUE_REFERENCE, .type = spec->type, .tape = graph->tape,
+    *reference = (value){.kind = VALUE_REFERENCE,
+                         .type = spec->type,
+                         .tape = graph->tape,
                          .variable = (uint32_t)graph->variables.count - 1};
-    *variable = (graph_variable){.spec = *spec, .initial = initial, .current = initial,
+    *variable = (graph_variable){.spec = *spec,
+                                 .initial = initial,
+                                 .current = initial,
                                  .reference = (uint32_t)graph->values.count - 1};
     return variable;
 }
@@ -45,10 +49,11 @@ tw_value graph_declare(tw_graph *graph, const char *path, tw_type type, tw_init 
         const graph_variable *known = &graph->variables.at[i];
         if (strcmp(known->spec.path, path)) continue;
         return agrees(graph, path, known->spec.type, type) ? graph_handle(graph, known->reference)
-                                                            : poison;
+                                                           : poison;
     }
     int stored = graph->table ? variable_find(graph->table, path) : -1;
-    if (stored >= 0 && !agrees(graph, path, graph->table->specs.at[stored].type, type)) return poison;
+    if (stored >= 0 && !agrees(graph, path, graph->table->specs.at[stored].type, type))
+        return poison;
     if (stored < 0 && graph->table && graph->table->frozen) {
         graph_error(graph, TW_ERR_NOT_FOUND,
                     "variable \"%s\" is not in the store, which is frozen; is the name misspelt?",
@@ -60,8 +65,10 @@ tw_value graph_declare(tw_graph *graph, const char *path, tw_type type, tw_init 
         return poison;
     }
     variable_spec spec = {arena_copy_string(&graph->module->arena, path), type, init, trainable};
-    tw_attr attr[4] = {{.string = path}, {.i = type.dtype},
-                       {.list = type.shape, .i = type.shape.rank}, {.i = trainable}};
+    tw_attr attr[4] = {{.string = path},
+                       {.i = type.dtype},
+                       {.list = type.shape, .i = type.shape.rank},
+                       {.i = trainable}};
     const tw_operator *op = tw_operator_find(graph->module->context, "variable");
     if (!spec.path || !op) {
         graph_error(graph, TW_ERR_MEMORY, "variable \"%s\": out of memory", path);
@@ -86,7 +93,8 @@ static tw_value declare(tw_graph *graph, const char *name, tw_type type, tw_init
         return poison;
     }
     const char *scope = graph_scope(graph);
-    const char *path = arena_format(&graph->module->arena, "%s%s%s", scope, *scope ? "/" : "", name);
+    const char *path =
+        arena_format(&graph->module->arena, "%s%s%s", scope, *scope ? "/" : "", name);
     if (path) return graph_declare(graph, path, type, init, trainable);
     graph_error(graph, TW_ERR_MEMORY, "variable \"%s\": out of memory", name);
     return poison;
@@ -141,7 +149,8 @@ tw_value tw_assign(tw_value handle, tw_value new_value) {
     *slot = (assignment){(uint32_t)(variable - graph->variables.at), id};
     variable->current = id;
     if (graph->mode == TW_IMMEDIATE && graph->tapes.count == 0) {
-        tw_status status = graph->module->context->executor->commit(graph, graph->assigns.count - 1);
+        tw_status status =
+            graph->module->context->executor->commit(graph, graph->assigns.count - 1);
         if (status) graph_error(graph, status, "%s", tw_message(graph->module->context));
         graph->assigns.count = 0;
     }

@@ -120,13 +120,13 @@ static void add_vjp(tw_graph *graph, tw_vjp *rule) {
 static void sub_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
     rule->d_operand[0] = rule->d_result[0];
-    rule->d_operand[1] = tw_neg(rule->d_result[0]);
+    if (rule->wanted[1]) rule->d_operand[1] = tw_neg(rule->d_result[0]);
 }
 
 static void mul_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
-    rule->d_operand[0] = tw_mul(rule->d_result[0], rule->operand[1]);
-    rule->d_operand[1] = tw_mul(rule->d_result[0], rule->operand[0]);
+    if (rule->wanted[0]) rule->d_operand[0] = tw_mul(rule->d_result[0], rule->operand[1]);
+    if (rule->wanted[1]) rule->d_operand[1] = tw_mul(rule->d_result[0], rule->operand[0]);
 }
 
 /* d(a/b) = da/b - (a/b) db/b */
@@ -134,7 +134,7 @@ static void div_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
     tw_value d = tw_div(rule->d_result[0], rule->operand[1]);
     rule->d_operand[0] = d;
-    rule->d_operand[1] = tw_neg(tw_mul(d, rule->result[0]));
+    if (rule->wanted[1]) rule->d_operand[1] = tw_neg(tw_mul(d, rule->result[0]));
 }
 
 /* All of d where `wins`, half of it where the operands are equal. */

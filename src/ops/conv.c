@@ -183,22 +183,28 @@ static void conv_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
     tw_value dy = rule->d_result[0];
     const tw_type *type = rule->operand_type;
-    rule->d_operand[0] = apply_input_grad(rule, dy, rule->operand[1], type[0].shape);
-    rule->d_operand[1] = apply_weight_grad(rule, rule->operand[0], dy, type[1].shape);
+    if (rule->wanted[0])
+        rule->d_operand[0] = apply_input_grad(rule, dy, rule->operand[1], type[0].shape);
+    if (rule->wanted[1])
+        rule->d_operand[1] = apply_weight_grad(rule, rule->operand[0], dy, type[1].shape);
 }
 
 static void input_grad_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
     tw_value x = rule->d_result[0]; /* stands where x stands in the form */
-    rule->d_operand[0] = apply_conv(rule, x, rule->operand[1]);
-    rule->d_operand[1] = apply_weight_grad(rule, x, rule->operand[0], rule->operand_type[1].shape);
+    if (rule->wanted[0]) rule->d_operand[0] = apply_conv(rule, x, rule->operand[1]);
+    if (rule->wanted[1])
+        rule->d_operand[1] =
+            apply_weight_grad(rule, x, rule->operand[0], rule->operand_type[1].shape);
 }
 
 static void weight_grad_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
     tw_value w = rule->d_result[0];
-    rule->d_operand[0] = apply_input_grad(rule, rule->operand[1], w, rule->operand_type[0].shape);
-    rule->d_operand[1] = apply_conv(rule, rule->operand[0], w);
+    if (rule->wanted[0])
+        rule->d_operand[0] =
+            apply_input_grad(rule, rule->operand[1], w, rule->operand_type[0].shape);
+    if (rule->wanted[1]) rule->d_operand[1] = apply_conv(rule, rule->operand[0], w);
 }
 
 /* Where x, w and y stand among operands 0, 1 and result 0 (as 2). */

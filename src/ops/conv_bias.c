@@ -31,7 +31,8 @@ static void conv_bias_vjp(tw_graph *graph, tw_vjp *rule) {
     tw_attr attr[CONV_ATTRS + 1];
     gradient_attributes(rule->attr, rule->operand_type[0].shape, 1, attr);
     const tw_value for_x[] = {dy, w}, for_w[] = {x, dy};
-    rule->d_operand[0] = tw_apply(graph, "conv_input_grad", 2, for_x, attr, NULL);
+    if (rule->wanted[0])
+        rule->d_operand[0] = tw_apply(graph, "conv_input_grad", 2, for_x, attr, NULL);
     gradient_attributes(rule->attr, rule->operand_type[1].shape, 0, attr);
     rule->d_operand[1] = tw_apply(graph, "conv_weight_grad", 2, for_w, attr, NULL);
     /* (batch, space..., out) -> (out) */

@@ -141,8 +141,8 @@ static tw_value side_gradient(const tw_vjp *rule, bool of_b) {
 
 static void vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
-    rule->d_operand[0] = side_gradient(rule, false);
-    rule->d_operand[1] = side_gradient(rule, true);
+    if (rule->wanted[0]) rule->d_operand[0] = side_gradient(rule, false);
+    if (rule->wanted[1]) rule->d_operand[1] = side_gradient(rule, true);
 }
 
 static int factors(const tw_signature *signature, tw_factor *out) {

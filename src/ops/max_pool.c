@@ -68,6 +68,7 @@ static const tw_sample max_pool_samples[] = {
      .distinct = true},
     {.operands = "f64[2,7,1]", .attributes = "window=[2] stride=[1]", .distinct = true},
     {.operands = "f64[1,2,4,2,1]", .attributes = "window=[1,2,2]", .distinct = true},
+    {.operands = "f64[1,2,1]", .attributes = "window=[1] stride=[1] low=[2]", .distinct = true},
     {.operands = "f64[0,4,4,3]", .attributes = "window=[2,2]"},
     {.operands = NULL},
 };
@@ -75,7 +76,8 @@ static const tw_sample max_pool_samples[] = {
 const tw_operator op_max_pool = {
     .name = "max_pool",
     .formula = "y[n, o, c] = max over the window at o of x[n, ., c]; index: where, in the plane",
-    .semantics = "NaN wins; the first of equals has the gradient; padding never wins",
+    .semantics = "NaN wins; the first of equals has the gradient; padding never wins: "
+                 "a window with nothing else gives 0 and index -1",
     .operands = "x",
     .results = "y (index)",
     .attributes = max_pool_attributes,

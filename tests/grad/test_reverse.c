@@ -122,7 +122,8 @@ static void errors_name_shapes_and_stick(void **state) {
     (void)state;
     tw_graph *g = tw_graph_new(context, store, TW_SYMBOLIC, NULL);
     tw_scope_begin(g, "layer%d", 3);
-    tw_value a = tw_input(g, "a", TW_F32, TW_SHAPE(2, 3)), b = tw_input(g, "b", TW_F32, TW_SHAPE(4));
+    tw_value a = tw_input(g, "a", TW_F32, TW_SHAPE(2, 3)),
+             b = tw_input(g, "b", TW_F32, TW_SHAPE(4));
     tw_value bad = tw_matmul(a, tw_add(a, b)), d;
     assert_false(tw_ok(bad));
     assert_non_null(strstr(tw_message(context), "layer3"));

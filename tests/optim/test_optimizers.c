@@ -235,6 +235,37 @@ static void test_sparse(void **state) {
     assert_near("sparse update", 8, sparse, dense, 1e-6);
 }
 
+/* Line by line as compiled; microbatches, for which an immediate graph has no use, included. */
+static void test_immediate(void **state) {
+    (void)state;
+    for (int kind = TW_SGD; kind <= TW_ADAMW; kind++) {
+        tw_optimizer o = {
+            .kind = (tw_optimizer_kind)kind, .rate = 0.25, .weight_decay = 0.1, .clip_norm = 0.5};
+        tw_store *compiled = train(&o, TW_F64), *store = tw_store_new(context, NULL);
+        tw_graph *graph =
+            tw_graph_new(context, store, TW_IMMEDIATE, &(tw_graph_opts){.training = true});
+        tw_tensor *in = tensor_of(context, TW_F64, TW_SHAPE(N), target);
+        o.microbatches = N;
+        for (int i = 0; i < STEPS; i++) {
+            tw_tape_begin(graph);
+            tw_value w =
+                tw_parameter(graph, "layer/weight", TW_F64, TW_SHAPE(N), tw_constant_init(1));
+            tw_value x = tw_constant(graph, in);
+            tw_minimize(tw_mean(tw_scale(tw_square(tw_sub(w, x)), 0.5)), &o);
+            if (tw_tape_end(graph, 0, NULL)) fail_msg("%s", tw_message(context));
+        }
+        double line[N], program[N];
+        numbers_at(store, "layer/weight", N, line);
+        numbers_at(compiled, "layer/weight", N, program);
+        assert_near("line by line", N, line, program, 1e-14);
+        assert_int_equal(tw_store_step(store), STEPS);
+        tw_tensor_free(in);
+        tw_graph_free(graph);
+        tw_store_free(store);
+        tw_store_free(compiled);
+    }
+}
+
 /* Each is refused, with a message that says so. */
 static void test_errors(void **state) {
     (void)state;
@@ -266,9 +297,10 @@ static void test_errors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sgd),    cmocka_unit_test(test_momentum),
-        cmocka_unit_test(test_adam),   cmocka_unit_test(test_patterns),
-        cmocka_unit_test(test_sparse), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_sgd),       cmocka_unit_test(test_momentum),
+        cmocka_unit_test(test_adam),      cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_sparse),    cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_immediate),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

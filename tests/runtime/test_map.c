@@ -1,4 +1,5 @@
-/* The driver of index maps against a plain loop, over random boxes, steps and element sizes. */
+/* The driver of index maps against a plain loop, over random boxes, steps and element sizes.
+ * LABELS: threads */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -336,6 +336,11 @@ static onednn_primitive *make_entry(tw_context *context, cache *c, const onednn_
     int before = use_threads(key->threads);
     bool made = key->kind == ONEDNN_MATMUL ? make_matmul(p, c) : make_conv(context, p, c);
     use_threads(before);
+    if (!made && p->reorder && !p->reorder_memory) { /* no refusal: memory is out */
+        end_primitive(context, p);
+        c->entries.count--;
+        return NULL;
+    }
     if (!made) {
         dnnl_primitive_destroy(p->primitive);
         p->primitive = NULL;
