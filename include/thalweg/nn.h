@@ -36,7 +36,8 @@ typedef struct tw_embedding_opts {
 TW_API tw_value tw_embedding(tw_value indices, const char *name, int64_t vocabulary, int64_t width,
                              const tw_embedding_opts *opts);
 
-/* Training graphs only; elsewhere x itself. Keeps with probability 1 - rate, scales by its inverse. */
+/* Keeps with probability 1 - rate, scales by its inverse. Training graphs only: elsewhere it is x
+ * itself, and tw_minimize refuses the graph unless rate is 0. */
 TW_API tw_value tw_dropout(tw_value x, double rate, const void *opts);
 
 /*

@@ -130,6 +130,9 @@ typedef struct tw_kernel_call {
 /* TW_ERR_INDEX for an index past the end; tw_refuse gives the message. */
 typedef tw_status (*tw_kernel)(const tw_kernel_call *call);
 
+/* A TW_MEANS_SCALAR operator has one result and 1 to TW_SCALAR_OPERANDS operands, none of them
+ * optional ("x?") or open ("x..."); tw_register refuses others. */
+enum { TW_SCALAR_OPERANDS = 4 };
 /* `count` elements: out[i] = f(in[0][i*step[0]], ...); results are dense. */
 typedef void (*tw_scalar_kernel)(int64_t count, void *out, const void *const *in,
                                  const int64_t *step, const tw_attr *attr);

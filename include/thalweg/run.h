@@ -62,11 +62,13 @@ TW_API tw_program *tw_compile(tw_graph *graph, int n_in, const tw_value *in, int
 TW_API void tw_program_free(tw_program *program);
 /*
  * in[] in tw_compile's order; out[i] NULL is allocated, is the caller's, and is used again next
- * time. All assigns commit at the end of a run that succeeds, none of one that fails.
+ * time. All assigns commit at the end of a run that succeeds, none of one that fails. out[i] may
+ * be a tensor of in[], unless a later output is that input itself; no two of out[] share memory.
  */
 TW_API tw_status tw_run(tw_program *program, tw_tensor *const *in, tw_tensor **out);
-/* The instruction list with planned offsets, as text; the caller's (tw_string_free). Extents
- * that are symbols are bound as in the latest run. */
+/* The instruction list, as text; the caller's (tw_string_free). Results show their place in the
+ * transient memory, "@offset+bytes": always where all extents are numbers, else as in the latest
+ * run. */
 TW_API char *tw_program_print(tw_program *program);
 /* Planned bytes of transient memory for the latest run's extents. */
 TW_API size_t tw_program_memory(const tw_program *program);

@@ -20,37 +20,44 @@ static tw_type type_of(const tw_graph *graph, const node *it, int result) {
     return graph->values.at[it->first_result + (uint32_t)result].type;
 }
 
+/* `depth`: calls and composites around the node. */
+static tw_status evaluate_at(int depth, tw_graph *graph, const node *it, tw_tensor *const *in,
+                             tw_tensor **out);
+
 /* Every node of a function; value[] holds a tensor for each of its values, the inputs' given. */
-static tw_status evaluate_nodes(tw_graph *function, tw_tensor **value) {
+static tw_status evaluate_nodes(int depth, tw_graph *function, tw_tensor **value) {
     for (size_t i = 0; i < function->nodes.count; i++) {
         const node *it = &function->nodes.at[i];
         tw_tensor *in[32] = {NULL};
         if (!strcmp(it->op->name, "input")) continue;
         for (int k = 0; k < it->n_operands; k++)
             if (it->operand[k] != ABSENT) in[k] = value[it->operand[k]];
-        tw_status status = evaluate_node(function, it, in, &value[it->first_result]);
+        tw_status status = evaluate_at(depth, function, it, in, &value[it->first_result]);
         if (status) return status;
     }
     return TW_OK;
 }
 
-static tw_status evaluate_function(tw_graph *function, int n_in, tw_tensor *const *in, int n_out,
-                                   tw_tensor **out) {
+static tw_status evaluate_function(int depth, tw_graph *function, int n_in, tw_tensor *const *in,
+                                   int n_out, tw_tensor **out) {
     tw_context *context = context_of(function);
+    if (depth >= CALL_DEPTH)
+        return context_error(context, TW_ERR_UNSUPPORTED, "functions nest deeper than %d calls",
+                             CALL_DEPTH);
     size_t n = function->values.count, next = 0;
     tw_tensor **value = context_allocate(context, n, sizeof *value);
     if (!value) return TW_ERR_MEMORY;
     for (int i = 0; i < n_in && next < function->inputs.count; i++)
         if (in[i]) value[function->inputs.at[next++]] = object_hold(in[i]);
-    tw_status status = evaluate_nodes(function, value);
+    tw_status status = evaluate_nodes(depth + 1, function, value);
     for (int i = 0; !status && i < n_out; i++) out[i] = object_hold(value[function->outputs.at[i]]);
     drop_all(n, value);
     context_release(context, value);
     return status;
 }
 
-static tw_status evaluate_body(const tw_graph *graph, const node *it, tw_tensor *const *in,
-                               tw_tensor **out) {
+static tw_status evaluate_body(int depth, const tw_graph *graph, const node *it,
+                               tw_tensor *const *in, tw_tensor **out) {
     tw_context *context = context_of(graph);
     tw_graph *scratch =
         tw_graph_new(context, NULL, TW_SYMBOLIC, &(tw_graph_opts){.training = graph->training});
@@ -62,8 +69,8 @@ static tw_status evaluate_body(const tw_graph *graph, const node *it, tw_tensor 
         if (in[i]) types[i] = in[i]->type;
     }
     tw_graph *body = graph_body(scratch, it->op, it->n_operands, types, absent, it->attr);
-    tw_status status =
-        body ? evaluate_function(body, it->n_operands, in, it->n_results, out) : scratch->status;
+    tw_status status = body ? evaluate_function(depth, body, it->n_operands, in, it->n_results, out)
+                            : scratch->status;
     tw_graph_free(scratch);
     return status;
 }
@@ -113,7 +120,8 @@ static tw_status evaluate_constant(const tw_graph *graph, const node *it, tw_ten
     return status;
 }
 
-tw_status evaluate_node(tw_graph *graph, const node *it, tw_tensor *const *in, tw_tensor **out) {
+static tw_status evaluate_at(int depth, tw_graph *graph, const node *it, tw_tensor *const *in,
+                             tw_tensor **out) {
     const char *name = it->op->name;
     for (int i = 0; i < it->n_results; i++) out[i] = NULL;
     if (!strcmp(name, "constant")) return evaluate_constant(graph, it, out);
@@ -121,9 +129,13 @@ tw_status evaluate_node(tw_graph *graph, const node *it, tw_tensor *const *in, t
     if (!strcmp(name, "reshape"))
         return one(graph, tensor_alias(in[0], type_of(graph, it, 0)), out);
     if (!strcmp(name, "call"))
-        return evaluate_function(attr_named(it, "function")->function, it->n_operands, in,
+        return evaluate_function(depth, attr_named(it, "function")->function, it->n_operands, in,
                                  it->n_results, out);
     if (it->op->meaning == TW_MEANS_BODY && !dispatch_has(it->op, false))
-        return evaluate_body(graph, it, in, out);
+        return evaluate_body(depth, graph, it, in, out);
     return evaluate_kernel(graph, it, in, out);
+}
+
+tw_status evaluate_node(tw_graph *graph, const node *it, tw_tensor *const *in, tw_tensor **out) {
+    return evaluate_at(0, graph, it, in, out);
 }

@@ -86,7 +86,13 @@ static tw_status commit(tw_graph *graph, size_t from) {
     return status;
 }
 
-const executor immediate_executor = {compute, read_value, drop, hold, commit};
+static bool is_stored(tw_graph *graph, uint32_t index) {
+    const node *it = &graph->nodes.at[index];
+    int i = variable_find(graph->table, it->attr[0].string);
+    return i >= 0 && store_value(graph->store, i) == graph->values.at[it->first_result].tensor;
+}
+
+const executor immediate_executor = {compute, read_value, drop, hold, commit, is_stored};
 
 /* The tensor behind a handle; NULL with the context's error. */
 static tw_tensor *tensor_of(tw_value handle, const char *function) {

@@ -200,34 +200,60 @@ const char *dimension_symbol_name(const tw_context *context, int i) {
     return context->dimensions->name[i];
 }
 
-int dimension_as_symbol(const tw_context *context, int64_t dim) {
-    polynomial p;
-    if (dim >= 0 || dim == TW_DIM_NONE || !expand(context, dim, &p)) return -1;
-    if (p.count != 1 || p.term[0].factor != 1) return -1;
-    int symbol = -1;
+/* The term's number under bound[], the symbol `except` left out of it. */
+static bool term_number(const term *it, const int64_t *bound, int n, int except, int64_t *out) {
+    int64_t product = it->factor;
     for (int s = 0; s < MOST_SYMBOLS; s++) {
-        if (p.term[0].power[s] > 1 || (p.term[0].power[s] && symbol >= 0)) return -1;
-        if (p.term[0].power[s]) symbol = s;
+        for (int k = 0; s != except && k < it->power[s]; k++) {
+            if (s >= n || bound[s] < 0) return false;
+            if (!checked_mul(product, bound[s], &product)) return false;
+        }
     }
-    return symbol;
+    *out = product;
+    return true;
 }
 
 int64_t dimension_evaluate(const tw_context *context, int64_t dim, const int64_t *bound, int n) {
     if (dim >= 0) return dim;
     polynomial p;
     if (dim == TW_DIM_NONE || !expand(context, dim, &p)) return TW_DIM_NONE;
-    int64_t sum = 0;
-    for (int i = 0; i < p.count; i++) {
-        int64_t product = p.term[i].factor;
-        for (int s = 0; s < MOST_SYMBOLS; s++) {
-            for (int k = 0; k < p.term[i].power[s]; k++) {
-                if (s >= n || bound[s] < 0) return TW_DIM_NONE;
-                if (!checked_mul(product, bound[s], &product)) return TW_DIM_NONE;
-            }
-        }
-        if (!checked_add(sum, product, &sum)) return TW_DIM_NONE;
-    }
+    int64_t sum = 0, number;
+    for (int i = 0; i < p.count; i++)
+        if (!term_number(&p.term[i], bound, n, -1, &number) || !checked_add(sum, number, &sum))
+            return TW_DIM_NONE;
     return sum < 0 ? TW_DIM_NONE : sum;
+}
+
+/* The one symbol of p that is unbound; -1 for none or several. */
+static int unbound_symbol(const polynomial *p, const int64_t *bound, int n) {
+    int symbol = -1;
+    for (int i = 0; i < p->count; i++)
+        for (int s = 0; s < MOST_SYMBOLS; s++) {
+            if (!p->term[i].power[s] || s == symbol || (s < n && bound[s] >= 0)) continue;
+            if (symbol >= 0 || s >= n) return -1;
+            symbol = s;
+        }
+    return symbol;
+}
+
+int dimension_solve(const tw_context *context, int64_t dim, const int64_t *bound, int n,
+                    int64_t extent, int64_t *value) {
+    polynomial p;
+    if (dim >= 0 || dim == TW_DIM_NONE || extent < 0 || !expand(context, dim, &p)) return -1;
+    int symbol = unbound_symbol(&p, bound, n);
+    if (symbol < 0) return -1;
+    /* slope * symbol + rest = extent */
+    int64_t slope = 0, rest = 0, number, difference;
+    for (int i = 0; i < p.count; i++) {
+        int64_t *sum = p.term[i].power[symbol] ? &slope : &rest;
+        if (p.term[i].power[symbol] > 1) return -1;
+        if (!term_number(&p.term[i], bound, n, symbol, &number) || !checked_add(*sum, number, sum))
+            return -1;
+    }
+    if (slope == 0 || rest == INT64_MIN || !checked_add(extent, -rest, &difference)) return -1;
+    *value = difference % slope ? TW_DIM_NONE : difference / slope;
+    if (*value < 0) *value = TW_DIM_NONE;
+    return symbol;
 }
 
 void dimension_print(const tw_context *context, int64_t dim, text *out) {

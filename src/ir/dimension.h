@@ -13,10 +13,13 @@ void dimension_table_free(tw_context *context, dimension_table *table);
 /* Number of symbols so far; symbol i's name. */
 int dimension_symbols(const tw_context *context);
 const char *dimension_symbol_name(const tw_context *context, int i);
-/* The symbol that `dim` is (by itself), or -1. */
-int dimension_as_symbol(const tw_context *context, int64_t dim);
 /* The number under bound[] (one entry a symbol, -1 where unbound); TW_DIM_NONE when unbound. */
 int64_t dimension_evaluate(const tw_context *context, int64_t dim, const int64_t *bound, int n);
+/* Where just one symbol of `dim` is unbound, and `dim` is linear in it: gives that symbol, and in
+ * *value the number that makes `dim` equal to `extent`, TW_DIM_NONE if no number from 0 does.
+ * Otherwise -1. */
+int dimension_solve(const tw_context *context, int64_t dim, const int64_t *bound, int n,
+                    int64_t extent, int64_t *value);
 void dimension_print(const tw_context *context, int64_t dim, text *out); /* "2*n+1" */
 /* Parses such a text from *at on, which it moves past it; TW_DIM_NONE when malformed. */
 int64_t dimension_parse(tw_context *context, const char **at);

@@ -1,4 +1,4 @@
-/* A graph's life: modules, errors, scopes, handles, tapes. */
+/* A graph's life: modules, errors, scopes, handles. */
 #include "ir/graph.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@ static void module_free(module *module) {
     context_release(context, module);
 }
 
-static void drop_tensors(tw_graph *graph, size_t from) {
+void graph_drop_tensors(tw_graph *graph, size_t from) {
     const executor *executor = graph->module->context->executor;
     for (size_t i = from; i < graph->values.count; i++) {
         if (graph->values.at[i].tensor) executor->drop(graph->values.at[i].tensor);
@@ -21,7 +21,7 @@ static void drop_tensors(tw_graph *graph, size_t from) {
 /* What a graph holds apart from its module. */
 static void graph_end(tw_graph *graph) {
     tw_context *context = graph->module->context;
-    drop_tensors(graph, 0);
+    graph_drop_tensors(graph, 0);
     VECTOR_FREE(context, &graph->nodes);
     VECTOR_FREE(context, &graph->values);
     VECTOR_FREE(context, &graph->variables);
@@ -179,10 +179,20 @@ void tw_scope_begin(tw_graph *graph, const char *format, ...) {
 
 void tw_scope_end(tw_graph *graph) {
     if (!graph) return;
-    if (graph->scopes.count == 0)
-        graph_error(graph, TW_ERR_ARGUMENT, "tw_scope_end without a tw_scope_begin before it");
+    size_t tapes = graph->tapes.count;
+    if (graph->scopes.count == (tapes ? graph->tapes.at[tapes - 1].scopes : 0))
+        graph_error(graph, TW_ERR_ARGUMENT, "tw_scope_end without a tw_scope_begin before it%s",
+                    tapes ? " in the tape" : "");
     else
         graph->scopes.count--;
+}
+
+void graph_skip_layer(tw_graph *graph, const char *layer) {
+    if (graph->skipped) return;
+    const char *scope = graph_scope(graph);
+    graph->skipped = arena_format(&graph->module->arena, "%s in %s%s%s", layer,
+                                  *scope ? "scope \"" : "the top scope", scope, *scope ? "\"" : "");
+    if (!graph->skipped) graph_error(graph, TW_ERR_MEMORY, "%s: out of memory", layer);
 }
 
 tw_value graph_handle(tw_graph *graph, uint32_t id) {
@@ -220,7 +230,7 @@ uint32_t graph_resolve(tw_graph *graph, tw_value handle) {
                         "a value of a tape that has ended; name it in tw_tape_end's keep[]");
         return ABSENT;
     }
-    return it->kind == VALUE_REFERENCE ? graph->variables.at[it->variable].current : handle.id;
+    return it->kind == VALUE_REFERENCE ? graph_current(graph, it->variable) : handle.id;
 }
 
 bool tw_ok(tw_value value) { return record_of(value) != NULL; }
@@ -250,91 +260,4 @@ void tw_outputs(tw_graph *graph, int n, const tw_value *out) {
         else
             graph_error(graph, TW_ERR_MEMORY, "out of memory for an output of @%s", graph->name);
     }
-}
-
-void tw_tape_begin(tw_graph *graph) {
-    if (!graph) return;
-    tape_frame *frame = VECTOR_PUSH(graph->module->context, &graph->tapes);
-    if (!frame) {
-        graph_error(graph, TW_ERR_MEMORY, "out of memory for a tape");
-        return;
-    }
-    *frame = (tape_frame){.tape = graph->tape,
-                          .nodes = graph->nodes.count,
-                          .values = graph->values.count,
-                          .variables = graph->variables.count,
-                          .assigns = graph->assigns.count,
-                          .functions = graph->module->functions.count,
-                          .mark = arena_save(&graph->module->arena)};
-    graph->tape = ++graph->next_tape;
-    graph->random_count = 0;
-    graph->run_counted = false;
-}
-
-/* A variable of an outer tape that this one assigned reads the store again. */
-static void reload_variable(tw_graph *graph, uint32_t index) {
-    graph_variable *variable = &graph->variables.at[index];
-    const node *made = &graph->nodes.at[graph->values.at[variable->initial].node];
-    uint32_t again = graph_append(graph, made->op, 0, NULL, made->attr);
-    if (again == NO_NODE) return;
-    graph->variables.at[index].initial = graph->nodes.at[again].first_result;
-    graph->variables.at[index].current = graph->nodes.at[again].first_result;
-}
-
-static void truncate_to(tw_graph *graph, const tape_frame *frame) {
-    drop_tensors(graph, frame->values);
-    graph->nodes.count = frame->nodes;
-    graph->values.count = frame->values;
-    graph->variables.count = frame->variables;
-    graph->assigns.count = frame->assigns;
-    graph_drop_functions(graph, frame->functions);
-    arena_restore(&graph->module->arena, frame->mark);
-    graph->tape = frame->tape;
-    if (graph->random_run > frame->variables) graph->random_run = 0;
-}
-
-tw_status tw_tape_end(tw_graph *graph, int n, tw_value *keep) {
-    if (!graph) return TW_ERR_NULL;
-    if (graph->tapes.count == 0)
-        return graph_error(graph, TW_ERR_ARGUMENT, "tw_tape_end without a tw_tape_begin before it");
-    tw_context *context = graph->module->context;
-    const executor *executor = context->executor;
-    tape_frame frame = graph->tapes.at[graph->tapes.count - 1];
-    struct kept {
-        tw_type type;
-        void *tensor;
-    } *kept = context_allocate(context, (size_t)(n > 0 ? n : 0), sizeof *kept);
-    uint8_t *assigned = context_allocate(context, frame.variables, 1);
-    if (!kept || !assigned) graph_error(graph, TW_ERR_MEMORY, "out of memory at a tape's end");
-    graph_count_run(graph);
-    for (int i = 0; kept && i < n; i++) {
-        uint32_t id = graph_resolve(graph, keep[i]);
-        if (id == ABSENT) continue;
-        kept[i].type = graph->values.at[id].type;
-        kept[i].tensor = executor->hold(graph->values.at[id].tensor);
-    }
-    if (graph->status == TW_OK) {
-        tw_status committed = executor->commit(graph, frame.assigns);
-        if (committed) graph_error(graph, committed, "%s", tw_message(context));
-    }
-    for (size_t i = frame.assigns; assigned && i < graph->assigns.count; i++)
-        if (graph->assigns.at[i].variable < frame.variables)
-            assigned[graph->assigns.at[i].variable] = 1;
-    graph->tapes.count--;
-    truncate_to(graph, &frame);
-    /* The error ends with the tape: what follows appends to a graph in good order. */
-    tw_status status = graph->status;
-    graph->status = TW_OK;
-    for (uint32_t i = 0; assigned && i < frame.variables; i++)
-        if (assigned[i]) reload_variable(graph, i);
-    for (int i = 0; i < n; i++) {
-        uint32_t leaf = ABSENT;
-        if (kept && kept[i].tensor) leaf = graph_leaf(graph, kept[i].type, kept[i].tensor);
-        keep[i] = leaf == ABSENT ? graph_handle(graph, 0) : graph_handle(graph, leaf);
-    }
-    context_release(context, kept);
-    context_release(context, assigned);
-    if (!status) status = graph->status;
-    graph->status = TW_OK;
-    return status ? context_error(context, status, "%s", graph->message) : TW_OK;
 }

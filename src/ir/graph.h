@@ -65,6 +65,11 @@ typedef struct assignment {
 typedef struct tape_frame {
     uint32_t tape; /* the outer generation */
     size_t nodes, values, variables, assigns, functions;
+    const char *skipped;
+    size_t scopes;
+    struct version {
+        uint32_t initial, current;
+    } *outer; /* of each variable of the outer tapes, as it was */
     arena_mark mark;
 } tape_frame;
 
@@ -98,8 +103,9 @@ struct tw_graph {
     const variable_spec *declaring; /* while a variable's node is appended: its declaration */
     uint32_t
         random_run; /* variable index + 1 of "random/run", 0 before the first random operator */
-    uint64_t random_count;
     bool run_counted;
+    uint64_t dropped_draws; /* random operators that nested tapes took with them */
+    const char *skipped;    /* the first layer left out because training is off, and its scope */
     tw_status status;
     char message[2048];
 };
@@ -111,6 +117,8 @@ typedef struct executor {
     void (*drop)(void *tensor);
     void *(*hold)(void *tensor);
     tw_status (*commit)(tw_graph *graph, size_t from); /* assigns from index `from` on */
+    /* whether the tensor of a `variable` node is still the store's */
+    bool (*is_stored)(tw_graph *graph, uint32_t node);
 } executor;
 
 /* tw_graph_new, for a store whose variables are `table` (NULL without a store). */
@@ -121,6 +129,9 @@ const char *graph_scope(const tw_graph *graph);
 /* Frees the module's functions past the first `keep`. */
 void graph_drop_functions(tw_graph *graph, size_t keep);
 
+/* A layer that only training graphs have was left out here; the graph keeps the first one. */
+void graph_skip_layer(tw_graph *graph, const char *layer);
+
 /* The first error sticks; gives `status`. */
 tw_status graph_error(tw_graph *graph, tw_status status, const char *format, ...) TW_PRINTF(3, 4);
 
@@ -128,6 +139,12 @@ tw_status graph_error(tw_graph *graph, tw_status status, const char *format, ...
  * error in the graph for a poisoned, stale or foreign one): references read the current version. */
 tw_value graph_handle(tw_graph *graph, uint32_t id);
 uint32_t graph_resolve(tw_graph *graph, tw_value handle);
+
+/* The value that a use of the variable reads now. In an immediate graph, a version that the store
+ * has left behind is read again. */
+uint32_t graph_current(tw_graph *graph, uint32_t variable);
+/* Drops the elements of the values from index `from` on. */
+void graph_drop_tensors(tw_graph *graph, size_t from);
 
 /* Appends a node with resolved operands; attr as tw_apply. Gives the node's index or NO_NODE. */
 uint32_t graph_append(tw_graph *graph, const tw_operator *op, int n, const uint32_t *operand,

@@ -30,6 +30,12 @@ const tw_operator *tw_operator_find(const tw_context *context, const char *name)
     return NULL;
 }
 
+static bool has_scalar(const tw_operator *op) {
+    for (int dtype = 0; dtype <= TW_F64; dtype++)
+        if (op->scalar[dtype]) return true;
+    return false;
+}
+
 /* The first field that an entry lacks, NULL when it is whole. */
 static const char *missing_field(const tw_operator *op) {
     bool body = op->meaning == TW_MEANS_BODY, state = op->meaning == TW_MEANS_STATE;
@@ -42,11 +48,19 @@ static const char *missing_field(const tw_operator *op) {
     if (!op->factors && !body && !state) return "factors";
     if (!op->cost && !body && !state) return "cost";
     if (op->meaning < TW_MEANS_SCALAR || op->meaning > TW_MEANS_STATE) return "meaning";
+    if (op->meaning == TW_MEANS_SCALAR && !has_scalar(op)) return "scalar";
     if (op->meaning == TW_MEANS_MAP && !op->map) return "map";
     if (op->meaning == TW_MEANS_LOOPS && !op->kernel) return "kernel";
     if (body && !op->body) return "body";
     if (!op->samples && !op->no_samples) return "samples or no_samples";
     return NULL;
+}
+
+/* The loops over elements hold a fixed number of operands and write one result. */
+static bool fits_scalar(const tw_operator *op) {
+    int least, most, results;
+    operator_arity(op, &least, &most, &results);
+    return results == 1 && least == most && least >= 1 && most <= TW_SCALAR_OPERANDS;
 }
 
 tw_status tw_register(tw_context *context, const tw_operator *op) {
@@ -60,6 +74,12 @@ tw_status tw_register(tw_context *context, const tw_operator *op) {
     if (missing)
         return context_error(context, TW_ERR_ARGUMENT, "operator %s lacks its field: %s", op->name,
                              missing);
+    if (op->meaning == TW_MEANS_SCALAR && !fits_scalar(op))
+        return context_error(context, TW_ERR_ARGUMENT,
+                             "operator %s has operands \"%s\" and results \"%s\"; "
+                             "TW_MEANS_SCALAR takes 1 to %d operands, none optional or open, and "
+                             "one result",
+                             op->name, op->operands, op->results, TW_SCALAR_OPERANDS);
     const tw_operator **slot = VECTOR_PUSH(context, &context->operators->list);
     if (!slot) return TW_ERR_MEMORY;
     *slot = op;

@@ -125,7 +125,7 @@ const char *tw_path(tw_value handle) {
 
 tw_value tw_snapshot(tw_value handle) {
     graph_variable *variable = variable_of(handle);
-    return variable ? graph_handle(handle.graph, variable->current) : handle;
+    return variable ? graph_handle(handle.graph, graph_resolve(handle.graph, handle)) : handle;
 }
 
 tw_value tw_assign(tw_value handle, tw_value new_value) {
@@ -153,8 +153,24 @@ tw_value tw_assign(tw_value handle, tw_value new_value) {
             graph->module->context->executor->commit(graph, graph->assigns.count - 1);
         if (status) graph_error(graph, status, "%s", tw_message(graph->module->context));
         graph->assigns.count = 0;
+        variable->current = variable->initial; /* which the next use finds left behind */
     }
     return handle;
+}
+
+uint32_t graph_current(tw_graph *graph, uint32_t index) {
+    graph_variable *variable = &graph->variables.at[index];
+    if (graph->mode != TW_IMMEDIATE || variable->current != variable->initial || graph->status)
+        return variable->current;
+    const value *initial = &graph->values.at[variable->initial];
+    if (initial->tape == graph->tape && graph->tapes.count) return variable->current;
+    const node *made = &graph->nodes.at[initial->node];
+    if (graph->module->context->executor->is_stored(graph, initial->node)) return variable->current;
+    uint32_t again = graph_append(graph, made->op, 0, NULL, made->attr);
+    if (again == NO_NODE) return ABSENT;
+    variable = &graph->variables.at[index];
+    variable->initial = variable->current = graph->nodes.at[again].first_result;
+    return variable->current;
 }
 
 uint32_t graph_final(const tw_graph *graph, uint32_t variable) {

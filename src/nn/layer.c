@@ -95,7 +95,11 @@ tw_value tw_dropout(tw_value x, double rate, const void *opts) {
         return rule_fail(x.graph, TW_ERR_ARGUMENT, "tw_dropout: rate %g, expected 0 <= rate < 1",
                          rate);
     }
-    if (!tw_training(x.graph) || rate == 0) return x;
+    if (rate == 0) return x;
+    if (!tw_training(x.graph)) {
+        graph_skip_layer(x.graph, "tw_dropout");
+        return x;
+    }
     tw_type type = tw_type_of(x);
     tw_value draw = tw_random_uniform(x.graph, type.dtype, type.shape);
     tw_value kept = tw_compare(TW_GE, draw, tw_literal(draw, rate));

@@ -6,14 +6,45 @@
 
 #include <thalweg/operators.h>
 
+#include "ir/dimension.h"
 #include "ops/families.h"
-#include "ops/rules.h"
+
+bool body_type(tw_graph *graph, const tw_signature *signature, int operand, unsigned set) {
+    tw_dtype dtype = signature->operand[operand].dtype;
+    if (type_in(dtype, set)) return true;
+    const char *wanted = set == TYPES_FLOAT ? "f32 or f64" : "i32 or i64";
+    tw_fail(graph, "operand %d is %s, expected %s; tw_cast converts", operand, tw_dtype_name(dtype),
+            wanted);
+    return false;
+}
+
+bool body_expects(tw_graph *graph, const tw_signature *signature, int operand, tw_dtype dtype,
+                  tw_shape shape) {
+    tw_type given = signature->operand[operand];
+    if (given.dtype == dtype && shape_equal(given.shape, shape)) return true;
+    text have = {.context = signature->context}, want = {.context = signature->context};
+    type_print(signature->context, given, &have);
+    type_print(signature->context, (tw_type){dtype, shape}, &want);
+    tw_fail(graph, "operand %d is %s, expected %s; tw_cast and tw_broadcast convert", operand,
+            have.at ? have.at : "of another type", want.at ? want.at : "that of the others");
+    text_drop(&have);
+    text_drop(&want);
+    return false;
+}
+
+bool body_floats_alike(tw_graph *graph, const tw_signature *signature, int count) {
+    tw_type first = signature->operand[0];
+    if (!body_type(graph, signature, 0, TYPES_FLOAT)) return false;
+    for (int i = 1; i < count; i++)
+        if (!body_expects(graph, signature, i, first.dtype, first.shape)) return false;
+    return true;
+}
 
 /* relu */
 
 static void relu_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
                       tw_value *out) {
-    (void)graph, (void)signature;
+    if (!body_floats_alike(graph, signature, 1)) return;
     out[0] = tw_max(in[0], tw_literal(in[0], 0));
 }
 
@@ -45,7 +76,7 @@ static const tw_operator op_relu = {
 
 static void relu_grad_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
                            tw_value *out) {
-    (void)graph, (void)signature;
+    if (!body_floats_alike(graph, signature, 2)) return;
     tw_value positive = tw_compare(TW_GT, in[0], tw_literal(in[0], 0));
     out[0] = tw_select(positive, in[1], tw_literal(in[1], 0));
 }
@@ -74,11 +105,11 @@ tw_value relu_grad(tw_value y, tw_value dy) { return rule_apply2("relu_grad", y,
 
 static void loss_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
                       tw_value *out) {
-    (void)graph;
     if (signature->operand[0].shape.rank || signature->operand[1].shape.rank) {
         tw_fail(graph, "a loss is made of two scalars; reduce them with tw_sum first");
         return;
     }
+    if (!body_floats_alike(graph, signature, 2)) return;
     out[0] = tw_div(in[0], in[1]);
 }
 
@@ -102,7 +133,7 @@ static const tw_operator op_loss = {
 
 static void softmax_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
                          tw_value *out) {
-    (void)graph, (void)signature;
+    if (!body_floats_alike(graph, signature, 1)) return;
     tw_value top = tw_stop_gradient(tw_max_axis(in[0], -1, true));
     tw_value e = tw_exp(tw_sub(in[0], top));
     out[0] = tw_div(e, tw_sum_axis(e, -1, true));

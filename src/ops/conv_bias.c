@@ -1,7 +1,6 @@
 /* Convolution, bias and activation as one composite, so that one kernel may do all three. */
 #include "ops/composite.h"
 #include "ops/conv.h"
-#include "ops/rules.h"
 
 enum { CONV_ACTIVATION = CONV_ATTRS };
 enum { ACTIVATION_NONE, ACTIVATION_RELU };
@@ -13,6 +12,9 @@ static void conv_bias_body(tw_graph *graph, const tw_signature *signature, const
         tw_fail(graph, "bias must have an element for each output channel, the last extent of w");
         return;
     }
+    if (!body_type(graph, signature, 0, TYPES_FLOAT) ||
+        !body_expects(graph, signature, 2, signature->operand[0].dtype, bias))
+        return;
     tw_value y = tw_apply(graph, "conv", 2, in, signature->attr, NULL);
     y = tw_add(y, in[2]);
     out[0] = signature->attr[CONV_ACTIVATION].i == ACTIVATION_RELU ? tw_relu(y) : y;

@@ -11,11 +11,21 @@ static tw_value across(tw_value column, tw_shape shape) {
     return tw_broadcast(tw_reshape(column, TW_SHAPE(shape.dim[0], 1)), shape);
 }
 
+/* Operands after the labels are (rows) of the logits' element type. */
 static bool rows_refused(tw_graph *graph, const tw_signature *signature) {
-    const tw_type *operand = signature->operand;
-    if (operand[0].shape.rank == 2 && operand[1].shape.rank == 1) return false;
-    tw_fail(graph, "logits must be (rows, classes) and labels (rows)");
-    return true;
+    tw_type logits = signature->operand[0], labels = signature->operand[1];
+    if (logits.shape.rank != 2 || labels.shape.rank != 1) {
+        tw_fail(graph, "logits must be (rows, classes) and labels (rows)");
+        return true;
+    }
+    tw_shape rows = TW_SHAPE(logits.shape.dim[0]);
+    if (!body_type(graph, signature, 0, TYPES_FLOAT) ||
+        !body_type(graph, signature, 1, TYPES_INDEX) ||
+        !body_expects(graph, signature, 1, labels.dtype, rows))
+        return true;
+    for (int i = 2; i < signature->n_operands; i++)
+        if (!body_expects(graph, signature, i, logits.dtype, rows)) return true;
+    return false;
 }
 
 static void cross_entropy_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,

@@ -5,7 +5,6 @@
 #include <thalweg/operators.h>
 
 #include "ops/composite.h"
-#include "ops/rules.h"
 
 enum { POOL_WINDOW, POOL_STRIDE, POOL_LOW, POOL_HIGH, POOL_SPACE };
 
@@ -29,6 +28,7 @@ static void max_pool_body(tw_graph *graph, const tw_signature *signature, const 
                        "window must have an extent for each of them");
         return;
     }
+    if (!body_type(graph, signature, 0, TYPES_FLOAT)) return;
     tw_attr full[POOL_HIGH + 1];
     for (int k = POOL_WINDOW; k <= POOL_HIGH; k++) full[k] = attr[POOL_WINDOW];
     for (int i = 0; i < shape.rank - 2; i++) {
@@ -37,6 +37,7 @@ static void max_pool_body(tw_graph *graph, const tw_signature *signature, const 
         full[POOL_HIGH].list.dim[i] = entry(&attr[POOL_HIGH], i, 0);
     }
     tw_value index = tw_apply(graph, "window_argmax", 1, in, full, NULL);
+    if (!tw_ok(index)) return;
     tw_shape small = tw_shape_of(index);
     tw_value x = tw_reshape(in[0], flat_shape(signature->context, shape));
     tw_value at = tw_reshape(index, flat_shape(signature->context, small));
@@ -97,6 +98,9 @@ static void max_pool_grad_body(tw_graph *graph, const tw_signature *signature, c
                        "space");
         return;
     }
+    if (!body_type(graph, signature, 1, TYPES_FLOAT) ||
+        !body_expects(graph, signature, 0, TW_I32, dy.shape))
+        return;
     tw_shape shape = dy.shape;
     for (int i = 0; i < space.rank; i++) shape.dim[i + 1] = space.dim[i];
     tw_shape flat = flat_shape(signature->context, dy.shape);

@@ -4,13 +4,20 @@
  */
 #include <thalweg/operators.h>
 
+#include "ops/composite.h"
 #include "ops/families.h"
+
+/* The first `arrays` operands are floats alike, the next is the rate. */
+static bool update_refused(tw_graph *graph, const tw_signature *signature, int arrays) {
+    return !body_floats_alike(graph, signature, arrays) ||
+           !body_expects(graph, signature, arrays, signature->operand[0].dtype, TW_SHAPE());
+}
 
 /* sgd_update */
 
 static void sgd_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
                      tw_value *out) {
-    (void)graph, (void)signature;
+    if (update_refused(graph, signature, 2)) return;
     out[0] = tw_sub(in[0], tw_mul(in[1], in[2]));
 }
 
@@ -38,7 +45,7 @@ enum { MOMENTUM_MOMENTUM, MOMENTUM_NESTEROV };
 
 static void momentum_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
                           tw_value *out) {
-    (void)graph;
+    if (update_refused(graph, signature, 3)) return;
     double momentum = signature->attr[MOMENTUM_MOMENTUM].f;
     tw_value w = in[0], g = in[2];
     tw_value v = tw_add(tw_scale(in[1], momentum), g), step = v;
@@ -86,6 +93,8 @@ static tw_value bias_correction(tw_graph *graph, double beta, tw_value step, tw_
 
 static void adam_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
                       tw_value *out) {
+    if (update_refused(graph, signature, 4)) return;
+    if (!body_expects(graph, signature, 5, TW_I64, TW_SHAPE())) return;
     const tw_attr *attr = signature->attr;
     double beta1 = attr[ADAM_BETA1].f, beta2 = attr[ADAM_BETA2].f;
     tw_dtype dtype = signature->operand[0].dtype;

@@ -195,9 +195,19 @@ static bool cut(minimizer *m) {
     return microbatch_cut(m->graph, m->settings.microbatches);
 }
 
+/* A model that drops when it is trained would be trained without. */
+static bool is_for_training(tw_graph *graph) {
+    if (!graph->skipped) return true;
+    graph_error(graph, TW_ERR_ARGUMENT,
+                "tw_minimize: %s does nothing, as training is off in this graph; set .training in "
+                "tw_graph_opts or tw_jit_opts",
+                graph->skipped);
+    return false;
+}
+
 void tw_minimize(tw_value loss, const tw_optimizer *optimizer) {
     tw_graph *graph = loss.graph;
-    if (!graph || graph->status) return;
+    if (!graph || graph->status || !is_for_training(graph)) return;
     minimizer m = {.graph = graph};
     if (!settings_fill(graph, optimizer, &m.settings)) return;
     split_loss(&m, loss);

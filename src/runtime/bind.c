@@ -67,13 +67,20 @@ tw_status program_allocate(tw_program *program) {
     return TW_OK;
 }
 
-static tw_status refuse_input(const tw_program *program, size_t i, tw_type given) {
+/* symbol -1, or the one that an extent of `axis` leaves without a number. */
+static tw_status refuse_input(const tw_program *program, size_t i, tw_type given, int axis,
+                              int symbol) {
     tw_context *context = program->object.context;
     const code_input *input = &program->code->inputs.at[i];
     text words = {.context = context};
     type_print(context, input->type, &words);
     text_add(&words, ", given ");
     type_print(context, given, &words);
+    if (symbol >= 0) {
+        text_add(&words, ": no %s = 0, 1, 2, ... gives ", dimension_symbol_name(context, symbol));
+        dimension_print(context, input->type.shape.dim[axis], &words);
+        text_add(&words, " = %lld", (long long)given.shape.dim[axis]);
+    }
     tw_status status = given.dtype == input->type.dtype ? TW_ERR_SHAPE : TW_ERR_TYPE;
     status = context_error(context, status, "input %zu, \"%s\", is %s", i, input->name,
                            words.failed ? "of another type" : words.at);
@@ -81,21 +88,54 @@ static tw_status refuse_input(const tw_program *program, size_t i, tw_type given
     return status;
 }
 
-/* Binds the symbols that stand alone in an input's type; checks the rest of it. */
-static tw_status bind_symbols(tw_program *program, size_t i, tw_type given) {
-    const tw_context *context = program->object.context;
-    tw_type want = program->code->inputs.at[i].type;
-    bool fits = want.dtype == given.dtype && want.shape.rank == given.shape.rank;
-    for (int axis = 0; fits && axis < want.shape.rank; axis++) {
-        int symbol = dimension_as_symbol(context, want.shape.dim[axis]);
-        int64_t extent = given.shape.dim[axis];
-        if (symbol >= 0 && program->binding[symbol] < 0) program->binding[symbol] = extent;
-        if (symbol >= 0)
-            fits = program->binding[symbol] == extent;
-        else if (want.shape.dim[axis] >= 0)
-            fits = want.shape.dim[axis] == extent;
+/* Binds what the extents of input i leave no choice for; *any tells that there was something. */
+static tw_status solve_extents(tw_program *program, size_t i, tw_shape given, bool *any) {
+    const struct code *code = program->code;
+    const tw_shape *want = &code->inputs.at[i].type.shape;
+    for (int axis = 0; axis < want->rank; axis++) {
+        int64_t value;
+        int symbol = dimension_solve(program->object.context, want->dim[axis], program->binding,
+                                     code->n_symbols, given.dim[axis], &value);
+        if (symbol < 0) continue;
+        if (value < 0)
+            return refuse_input(program, i, (tw_type){code->inputs.at[i].type.dtype, given}, axis,
+                                symbol);
+        program->binding[symbol] = value;
+        *any = true;
     }
-    return fits ? TW_OK : refuse_input(program, i, given);
+    return TW_OK;
+}
+
+/* Under the binding. An extent with no number stays for evaluate_shape to refuse. */
+static bool fits_extents(const tw_program *program, const tw_shape *want, tw_shape given) {
+    for (int axis = 0; axis < want->rank; axis++) {
+        int64_t extent = dimension_evaluate(program->object.context, want->dim[axis],
+                                            program->binding, program->code->n_symbols);
+        if (extent != TW_DIM_NONE && extent != given.dim[axis]) return false;
+    }
+    return true;
+}
+
+/* The symbols' numbers from the inputs' extents, in rounds, as one may need another's number. */
+static tw_status bind_symbols(tw_program *program, tw_tensor *const *in) {
+    const struct code *code = program->code;
+    for (int i = 0; i < code->n_symbols; i++) program->binding[i] = -1;
+    for (size_t i = 0; i < code->inputs.count; i++) {
+        tw_type want = code->inputs.at[i].type, given = in[i]->type;
+        if (want.dtype != given.dtype || want.shape.rank != given.shape.rank)
+            return refuse_input(program, i, given, 0, -1);
+    }
+    for (bool any = true; any;) {
+        any = false;
+        for (size_t i = 0; i < code->inputs.count; i++) {
+            tw_status status = solve_extents(program, i, in[i]->type.shape, &any);
+            if (status) return status;
+        }
+    }
+    for (size_t i = 0; i < code->inputs.count; i++)
+        if (!fits_extents(program, &code->inputs.at[i].type.shape, in[i]->type.shape))
+            return refuse_input(program, i, in[i]->type, 0, -1);
+    return TW_OK;
 }
 
 static tw_status evaluate_shape(const tw_program *program, tw_shape *shape) {
@@ -117,12 +157,6 @@ static tw_status evaluate_shape(const tw_program *program, tw_shape *shape) {
         shape->dim[i] = extent;
     }
     return TW_OK;
-}
-
-/* Extents of an input that are no symbol by themselves, like 2n+1. */
-static tw_status check_extents(const tw_program *program, size_t i, tw_type given) {
-    tw_type want = program->type[program->code->inputs.at[i].slot];
-    return shape_equal(want.shape, given.shape) ? TW_OK : refuse_input(program, i, given);
 }
 
 static tw_status bind_types(tw_program *program) {
@@ -150,12 +184,49 @@ static scalar_strides strides_of(const tw_program *program, uint32_t slot) {
 }
 
 static tw_status bind_loop(const tw_program *program, const instruction *it, step *out) {
-    scalar_strides strides[SCALAR_OPERANDS];
+    scalar_strides strides[TW_SCALAR_OPERANDS];
     for (int k = 0; k < it->n_operands; k++) strides[k] = strides_of(program, it->operand[k]);
     scalar_loop_start(out->loop, &out->call.signature, strides);
     if (out->loop->kernel) return TW_OK;
     return context_error(program->object.context, TW_ERR_UNSUPPORTED, "%s has no kernel for %s",
                          it->op->name, tw_dtype_name(out->operand[it->n_operands - 1].dtype));
+}
+
+/* Whether any extent of the instruction depends on an input. */
+static bool is_symbolic(const struct code *code, const instruction *it) {
+    bool symbolic = it->symbolic;
+    for (int k = 0; k < it->n_operands; k++)
+        if (it->operand[k] != ABSENT)
+            symbolic = symbolic || !shape_known(code->slots.at[it->operand[k]].type.shape);
+    for (int k = 0; k < it->n_results; k++)
+        symbolic = symbolic || !shape_known(code->slots.at[it->result + (uint32_t)k].type.shape);
+    return symbolic;
+}
+
+/*
+ * The operator's own rule with the numbers: symbols leave open what only numbers decide, such as
+ * whether a slice ends within its operand. Composites by body follow from operators with rules.
+ */
+static tw_status check_step(const tw_program *program, const instruction *it, const step *at) {
+    if (!it->op->infer || !is_symbolic(program->code, it)) return TW_OK;
+    tw_context *context = program->object.context;
+    const char *scope = *it->scope ? it->scope : "the top scope";
+    tw_type result[TW_MAX_RESULTS] = {{0}};
+    tw_signature signature = at->call.signature;
+    signature.result = result;
+    tw_status status = it->op->infer(&signature);
+    if (status)
+        return context_error(context, status, "%s in %s: %s", it->op->name, scope,
+                             tw_message(context));
+    bool same = signature.n_results == it->n_results;
+    for (int k = 0; same && k < it->n_results; k++)
+        same = result[k].dtype == at->result[k].dtype &&
+               shape_equal(result[k].shape, at->result[k].shape);
+    if (same) return TW_OK;
+    return context_error(context, TW_ERR_SHAPE,
+                         "%s in %s: the extents of this run give a result of another type than "
+                         "the symbols promised",
+                         it->op->name, scope);
 }
 
 static tw_status bind_step(tw_program *program, const instruction *it, step *out) {
@@ -169,7 +240,8 @@ static tw_status bind_step(tw_program *program, const instruction *it, step *out
         tw_status status = evaluate_shape(program, &out->attr[k].list);
         if (status) return status;
     }
-    return it->scalar ? bind_loop(program, it, out) : TW_OK;
+    tw_status status = check_step(program, it, out);
+    return !status && it->scalar ? bind_loop(program, it, out) : status;
 }
 
 static tw_status bind_memory(tw_program *program) {
@@ -197,33 +269,31 @@ static tw_status bind_memory(tw_program *program) {
     return TW_OK;
 }
 
-static tw_status bind_all(tw_program *program, tw_tensor *const *in) {
+static tw_status bind_all(tw_program *program) {
     const struct code *code = program->code;
     tw_status status = bind_types(program);
-    for (size_t i = 0; !status && i < code->inputs.count; i++)
-        status = check_extents(program, i, in[i]->type);
     for (size_t i = 0; !status && i < code->instructions.count; i++)
         status = bind_step(program, &code->instructions.at[i], &program->steps[i]);
-    return status ? status : bind_memory(program);
+    if (!status) status = bind_memory(program);
+    program->is_bound = !status;
+    return status;
 }
 
 tw_status program_bind(tw_program *program, tw_tensor *const *in) {
+    tw_status status = bind_symbols(program, in);
+    if (status) return status;
     size_t symbols = (size_t)program->code->n_symbols;
-    for (size_t i = 0; i < symbols; i++) program->binding[i] = -1;
-    for (size_t i = 0; i < program->code->inputs.count; i++) {
-        tw_status status = bind_symbols(program, i, in[i]->type);
-        if (status) return status;
-    }
     bool same = program->is_bound;
     for (size_t i = 0; same && i < symbols; i++) same = program->binding[i] == program->bound[i];
-    for (size_t i = 0; same && i < program->code->inputs.count; i++) {
-        tw_status status = check_extents(program, i, in[i]->type);
-        if (status) return status;
-    }
     if (same) return TW_OK;
     memcpy(program->bound, program->binding, symbols * sizeof *program->bound);
-    program->is_bound = false;
-    tw_status status = bind_all(program, in);
-    program->is_bound = !status;
-    return status;
+    return bind_all(program);
+}
+
+tw_status program_bind_known(tw_program *program) {
+    const struct code *code = program->code;
+    if (program->is_bound) return TW_OK;
+    for (size_t i = 0; i < code->slots.count; i++)
+        if (!shape_known(code->slots.at[i].type.shape)) return TW_OK;
+    return bind_all(program);
 }

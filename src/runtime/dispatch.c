@@ -21,7 +21,7 @@ bool dispatch_has(const tw_operator *op, bool plain) {
 
 static tw_status run_scalar(const tw_kernel_call *call) {
     const tw_signature *signature = &call->signature;
-    scalar_strides strides[SCALAR_OPERANDS];
+    scalar_strides strides[TW_SCALAR_OPERANDS];
     scalar_loop loop;
     for (int k = 0; k < signature->n_operands; k++)
         strides[k] = scalar_dense(signature->operand[k].shape);

@@ -4,6 +4,9 @@
 
 #include <thalweg/operator.h>
 
+/* How deep calls and composites may nest: each level costs stack where they are followed. */
+enum { CALL_DEPTH = 256 };
+
 /* True when something computes the operator directly; a composite without is to be expanded. */
 bool dispatch_has(const tw_operator *op, bool plain);
 /* Computes one node on dense buffers. `plain`: no library overrides. */

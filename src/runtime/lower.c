@@ -14,6 +14,7 @@ typedef struct lowering {
     struct code *code;
     tw_graph *scratch; /* where bodies of composites are built */
     bool reference;
+    int depth;         /* calls and composites that are being expanded */
     const char *scope; /* of the composite or call that is being expanded, NULL at the top */
 } lowering;
 
@@ -86,8 +87,7 @@ static tw_status emit(lowering *l, const tw_operator *op, int n, const uint32_t 
     if (!made.attr || !made.operand || !made.scope) return no_memory(l);
     if (n) memcpy(made.operand, operand, (size_t)n * sizeof *operand);
     made.symbolic = attrs_symbolic(op, made.attr);
-    made.scalar = op->meaning == TW_MEANS_SCALAR && n <= SCALAR_OPERANDS &&
-                  (l->code->plain || !override_find(op->name));
+    made.scalar = op->meaning == TW_MEANS_SCALAR && (l->code->plain || !override_find(op->name));
     if (l->reference) {
         tw_status status = infer_again(l, &made, types);
         if (status) return status;
@@ -146,6 +146,9 @@ static tw_status lower_graph(lowering *l, const tw_graph *graph, const uint8_t *
 /* A function's nodes in place of the node that names it. */
 static tw_status lower_callee(lowering *l, const tw_graph *callee, const node *it,
                               const uint32_t *operand, uint32_t *result) {
+    if (l->depth >= CALL_DEPTH)
+        return context_error(l->context, TW_ERR_UNSUPPORTED,
+                             "tw_compile: functions nest deeper than %d calls", CALL_DEPTH);
     uint32_t *map = context_allocate(l->context, callee->values.count, sizeof *map);
     if (!map) return no_memory(l);
     const char *outer = l->scope;
@@ -153,7 +156,9 @@ static tw_status lower_callee(lowering *l, const tw_graph *callee, const node *i
     size_t next = 0;
     for (int i = 0; i < it->n_operands && next < callee->inputs.count; i++)
         if (operand[i] != ABSENT) map[callee->inputs.at[next++]] = operand[i];
+    l->depth++;
     tw_status status = lower_graph(l, callee, NULL, map);
+    l->depth--;
     for (int i = 0; !status && i < it->n_results; i++) result[i] = map[callee->outputs.at[i]];
     l->scope = outer;
     context_release(l->context, map);

@@ -150,7 +150,7 @@ static void print_instruction(const tw_program *program, const instruction *it, 
 }
 
 char *tw_program_print(tw_program *program) {
-    if (!program) return NULL;
+    if (!program || program_bind_known(program)) return NULL;
     const struct code *code = program->code;
     text out = {.context = program->object.context};
     for (size_t g = 0; g < code->groups.count; g++) {

@@ -41,6 +41,8 @@ struct tw_program {
 
 /* Extents from the inputs: symbols, then types, attributes, loops and places if they changed. */
 tw_status program_bind(tw_program *program, tw_tensor *const *in);
+/* The same before the first run, where no extent depends on an input. */
+tw_status program_bind_known(tw_program *program);
 /* The arrays of a new program; its code is arranged. */
 tw_status program_allocate(tw_program *program);
 

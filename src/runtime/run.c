@@ -22,7 +22,7 @@ static void run_member(const blocks *work, int i, char *scratch, int64_t begin, 
     const struct code *code = work->program->code;
     const instruction *it = &code->instructions.at[i];
     const step *at = &work->program->steps[i];
-    const void *in[SCALAR_OPERANDS];
+    const void *in[TW_SCALAR_OPERANDS];
     for (int k = 0; k < it->n_operands; k++) {
         const struct slot *operand = &code->slots.at[it->operand[k]];
         in[k] = operand->kind == SLOT_REGISTER
@@ -146,8 +146,33 @@ static tw_status point(tw_program *program, tw_tensor *const *in) {
     return TW_OK;
 }
 
-/* Nothing here can fail: a run that comes here happens whole. */
-static void commit(tw_program *program) {
+static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes) {
+    uintptr_t first = (uintptr_t)a, second = (uintptr_t)b;
+    return a_bytes && b_bytes && first < second + b_bytes && second < first + a_bytes;
+}
+
+/* Outputs are written in order: none may destroy one before it, or what one after it is. */
+static tw_status check_sharing(const tw_program *program, tw_tensor *const *out) {
+    tw_context *context = program->object.context;
+    const struct code *code = program->code;
+    for (size_t i = 0; i < code->outputs.count; i++)
+        for (size_t k = i + 1; k < code->outputs.count; k++) {
+            const void *source = program->data[code->outputs.at[k]];
+            if (overlap(out[i]->data, out[i]->bytes, out[k]->data, out[k]->bytes))
+                return context_error(context, TW_ERR_ARGUMENT,
+                                     "tw_run: the tensors for outputs %zu and %zu share memory", i,
+                                     k);
+            if (overlap(out[i]->data, out[i]->bytes, source, out[k]->bytes))
+                return context_error(context, TW_ERR_ARGUMENT,
+                                     "tw_run: the tensor for output %zu shares memory with the "
+                                     "input or variable that output %zu is",
+                                     i, k);
+        }
+    return TW_OK;
+}
+
+/* Next values that no instruction built in their spares: before outputs may overwrite inputs. */
+static void copy_finals(tw_program *program) {
     const struct code *code = program->code;
     for (size_t i = 0; i < code->variables.count; i++) {
         uint32_t final = code->variables.at[i].final;
@@ -155,6 +180,11 @@ static void commit(tw_program *program) {
         tw_tensor *spare = store_spare(program->store, program->variable[i]);
         if (spare->bytes) memcpy(spare->data, program->data[final], spare->bytes);
     }
+}
+
+/* Nothing here can fail: a run that comes here happens whole. */
+static void commit(tw_program *program) {
+    const struct code *code = program->code;
     for (size_t i = 0; i < code->variables.count; i++)
         if (code->variables.at[i].final != ABSENT) store_swap(program->store, program->variable[i]);
 }
@@ -185,9 +215,11 @@ tw_status tw_run(tw_program *program, tw_tensor *const *in, tw_tensor **out) {
     if (!status) status = program_bind(program, in);
     if (!status) status = prepare_outputs(program, out);
     if (!status) status = point(program, in);
+    if (!status) status = check_sharing(program, out);
     if (status) return status;
     if (assigns) program->store->busy = true;
     status = run_groups(program);
+    if (!status && assigns) copy_finals(program);
     for (size_t i = 0; !status && i < code->outputs.count; i++)
         if (out[i]->bytes) memmove(out[i]->data, program->data[code->outputs.at[i]], out[i]->bytes);
     if (!status && assigns) commit(program);

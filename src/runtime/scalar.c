@@ -57,8 +57,8 @@ void scalar_loop_start(scalar_loop *loop, const tw_signature *signature,
 /* One run of elements of the innermost axis. */
 static void run_row(const scalar_loop *loop, int64_t count, char *out, const int64_t *at,
                     const void *const *in) {
-    const void *row[SCALAR_OPERANDS];
-    int64_t step[SCALAR_OPERANDS];
+    const void *row[TW_SCALAR_OPERANDS];
+    int64_t step[TW_SCALAR_OPERANDS];
     for (int k = 0; k < loop->n; k++) {
         row[k] = (const char *)in[k] + at[k] * (int64_t)loop->size[k];
         step[k] = loop->step[k][loop->rank - 1];
@@ -68,7 +68,7 @@ static void run_row(const scalar_loop *loop, int64_t count, char *out, const int
 
 void scalar_loop_run(const scalar_loop *loop, int64_t begin, int64_t end, void *out,
                      const void *const *in) {
-    int64_t place[TW_MAX_RANK], at[SCALAR_OPERANDS] = {0}, rest = begin;
+    int64_t place[TW_MAX_RANK], at[TW_SCALAR_OPERANDS] = {0}, rest = begin;
     for (int axis = loop->rank - 1; axis >= 0; axis--) {
         place[axis] = axis ? rest % loop->extent[axis] : rest;
         rest /= loop->extent[axis];

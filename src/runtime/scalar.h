@@ -6,7 +6,7 @@
 
 #include "base/context.h"
 
-enum { SCALAR_OPERANDS = 4, SCALAR_BLOCK = 1024 };
+enum { SCALAR_BLOCK = 1024 };
 
 /* Element strides of one operand over the result's axes. */
 typedef struct scalar_strides {
@@ -19,8 +19,8 @@ typedef struct scalar_loop {
     const tw_attr *attr;
     int n, rank;
     int64_t extent[TW_MAX_RANK];
-    int64_t step[SCALAR_OPERANDS][TW_MAX_RANK];
-    size_t size[SCALAR_OPERANDS], out_size;
+    int64_t step[TW_SCALAR_OPERANDS][TW_MAX_RANK];
+    size_t size[TW_SCALAR_OPERANDS], out_size;
 } scalar_loop;
 
 /* The expression for these operands; NULL where the operator has none for their types. */

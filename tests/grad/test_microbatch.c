@@ -280,6 +280,64 @@ static void test_tree_shape(void **state) {
     }
 }
 
+/* A training step with dropout and momentum for batches of that extent. */
+static tw_program *open_step(tw_store *store, int64_t batch, int64_t width, int parts) {
+    tw_graph *graph = tw_graph_new(context, store, TW_SYMBOLIC, &(tw_graph_opts){.training = true});
+    tw_value in[2] = {tw_input(graph, "image", TW_F32, TW_SHAPE(batch, width)),
+                      tw_input(graph, "label", TW_I32, TW_SHAPE(batch))};
+    tw_value h = tw_dropout(tw_tanh(in[0]), 0.25, NULL);
+    tw_value loss = tw_cross_entropy(tw_dense(h, "fc", 3, NULL), in[1], NULL);
+    tw_minimize(loss, &(tw_optimizer){.kind = TW_MOMENTUM, .rate = 0.1, .microbatches = parts});
+    check_text(graph);
+    tw_program *program = tw_compile(graph, 2, in, 1, &loss, NULL);
+    if (!program) fail_msg("%s", tw_message(context));
+    tw_graph_free(graph);
+    return program;
+}
+
+/* One program for every batch of 4 n: the numbers of programs that know their batch. */
+static void test_open_batch(void **state) {
+    (void)state;
+    enum { PARTS = 4, IN = 6, LARGEST = 16 };
+    const int64_t sizes[] = {8, LARGEST, PARTS, 8};
+    const double label[LARGEST] = {0, 1, 2, -1, 2, 0, 1, 2, 0, 0, 1, -1, 2, 1, 0, 2};
+    int64_t open = tw_dim_mul(context, PARTS, tw_symbol(context, "n"));
+    tw_store *store[2];
+    tw_program *known = NULL, *any = NULL;
+    for (int k = 0; k < 2; k++) store[k] = tw_store_new(context, &(tw_store_opts){.seed = 5});
+    for (int i = 0; i < 4; i++) {
+        double loss[2], weight[2][IN * 3], bias[2][3];
+        for (int k = 0; k < 2; k++) {
+            tw_program **program = k ? &any : &known;
+            if (!*program) *program = open_step(store[k], k ? open : sizes[i], IN, PARTS);
+            tw_tensor *data[] = {tensor_drawn(context, TW_F32, TW_SHAPE(sizes[i], IN), 3, -1, 1),
+                                 tensor_of(context, TW_I32, TW_SHAPE(sizes[i]), label)};
+            tw_tensor *result = NULL;
+            if (tw_run(*program, data, &result)) fail_msg("%s", tw_message(context));
+            loss[k] = tw_tensor_item(result);
+            numbers_at(store[k], "fc/weight", IN * 3, weight[k]);
+            numbers_at(store[k], "fc/bias", 3, bias[k]);
+            tw_tensor_free(result);
+            tw_tensor_free(data[0]);
+            tw_tensor_free(data[1]);
+        }
+        tw_program_free(known);
+        known = NULL;
+        assert_memory_equal(&loss[0], &loss[1], sizeof loss[0]);
+        assert_memory_equal(weight[0], weight[1], sizeof weight[0]);
+        assert_memory_equal(bias[0], bias[1], sizeof bias[0]);
+    }
+    tw_tensor *odd[] = {tensor_drawn(context, TW_F32, TW_SHAPE(6, IN), 3, -1, 1),
+                        tensor_of(context, TW_I32, TW_SHAPE(6), label)},
+              *none = NULL;
+    assert_int_equal(tw_run(any, odd, &none), TW_ERR_SHAPE);
+    assert_non_null(strstr(tw_message(context), "no n = 0, 1, 2, ... gives 4*n = 6"));
+    tw_tensor_free(odd[0]);
+    tw_tensor_free(odd[1]);
+    tw_program_free(any);
+    for (int k = 0; k < 2; k++) tw_store_free(store[k]);
+}
+
 static void refused(const char *says, int64_t batch, bool reversed, bool pair) {
     tw_store *store = tw_store_new(context, NULL);
     tw_graph *graph = tw_graph_new(context, store, TW_SYMBOLIC, NULL);
@@ -307,9 +365,10 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_convnet),   cmocka_unit_test(test_coupled),
-        cmocka_unit_test(test_tree_bits), cmocka_unit_test(test_tree_shape),
-        cmocka_unit_test(test_memory),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_convnet),    cmocka_unit_test(test_coupled),
+        cmocka_unit_test(test_tree_bits),  cmocka_unit_test(test_tree_shape),
+        cmocka_unit_test(test_memory),     cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_open_batch),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -151,6 +151,86 @@ static void stale_values_are_refused(void **state) {
     assert_int_equal(tw_tape_end(g, 0, NULL), TW_OK);
 }
 
+/* Assigns of a nested tape reach the store with the outermost end, and only if that is good. */
+static void nested_tapes(void **state) {
+    (void)state;
+    tw_graph *g = tw_graph_new(context, store, TW_IMMEDIATE, NULL);
+    tw_value w = tw_parameter(g, "w", TW_F64, TW_SHAPE(), tw_constant_init(1));
+    tw_tape_begin(g);
+    tw_assign(w, tw_scale(w, 2));
+    tw_tape_begin(g);
+    tw_assign(w, tw_scale(w, 10));
+    tw_value v = tw_variable(g, "v", TW_F64, TW_SHAPE(), tw_constant_init(5));
+    tw_assign(v, tw_shift(v, 1));
+    assert_int_equal(tw_tape_end(g, 0, NULL), TW_OK);
+    assert_float_equal(tw_item(w), 20, 0);
+    assert_float_equal(tw_tensor_item(tw_store_get(store, "w")), 1, 0);
+    tw_tape_begin(g);
+    tw_assign(w, tw_scale(w, 100));
+    tw_fail(g, "no");
+    assert_int_equal(tw_tape_end(g, 0, NULL), TW_ERR_ARGUMENT);
+    assert_float_equal(tw_item(w), 20, 0);
+    assert_int_equal(tw_tape_end(g, 0, NULL), TW_OK);
+    assert_float_equal(tw_tensor_item(tw_store_get(store, "w")), 20, 0);
+    assert_float_equal(tw_tensor_item(tw_store_get(store, "v")), 6, 0);
+    assert_float_equal(tw_item(w), 20, 0);
+    tw_tape_begin(g);
+    tw_assign(w, tw_scale(w, 3));
+    tw_fail(g, "no");
+    assert_int_equal(tw_tape_end(g, 0, NULL), TW_ERR_ARGUMENT);
+    assert_float_equal(tw_item(w), 20, 0);
+}
+
+/* A handle reads what the store has now, also when a program or another graph moved it on. */
+static void handles_follow_the_store(void **state) {
+    (void)state;
+    tw_graph *g = tw_graph_new(context, store, TW_IMMEDIATE, NULL);
+    tw_graph *other = tw_graph_new(context, store, TW_IMMEDIATE, NULL);
+    tw_value w = tw_parameter(g, "w", TW_F64, TW_SHAPE(), tw_constant_init(1));
+    tw_value same = tw_parameter(other, "w", TW_F64, TW_SHAPE(), tw_constant_init(1));
+    tw_assign(same, tw_shift(same, 1));
+    tw_assign(same, tw_shift(same, 1));
+    assert_float_equal(tw_item(w), 3, 0);
+    tw_tape_begin(g);
+    tw_assign(w, tw_shift(w, 1));
+    assert_int_equal(tw_tape_end(g, 0, NULL), TW_OK);
+    assert_float_equal(tw_item(same), 4, 0);
+}
+
+static void tapes_bound_scopes(void **state) {
+    (void)state;
+    tw_graph *g = tw_graph_new(context, store, TW_IMMEDIATE, NULL);
+    tw_tape_begin(g);
+    tw_scope_begin(g, "open");
+    assert_int_equal(tw_tape_end(g, 0, NULL), TW_ERR_ARGUMENT);
+    assert_non_null(strstr(tw_message(context), "open"));
+    tw_scope_begin(g, "outer");
+    tw_tape_begin(g);
+    tw_scope_end(g);
+    assert_int_equal(tw_tape_end(g, 0, NULL), TW_ERR_ARGUMENT);
+    tw_value w = tw_parameter(g, "w", TW_F64, TW_SHAPE(), tw_constant_init(1));
+    assert_string_equal(tw_path(w), "outer/w");
+    tw_tape_begin(g);
+    assert_int_equal(tw_tape_end(g, 1, NULL), TW_ERR_NULL);
+}
+
+static void draws_do_not_repeat(void **state) {
+    (void)state;
+    tw_graph *g = tw_graph_new(context, store, TW_IMMEDIATE, NULL);
+    uint32_t bits[6];
+    for (int step = 0; step < 2; step++) {
+        tw_tape_begin(g);
+        tw_read(tw_random_bits(g, TW_SHAPE()), &bits[3 * step], 4);
+        tw_tape_begin(g);
+        tw_read(tw_random_bits(g, TW_SHAPE()), &bits[3 * step + 1], 4);
+        assert_int_equal(tw_tape_end(g, 0, NULL), TW_OK);
+        tw_read(tw_random_bits(g, TW_SHAPE()), &bits[3 * step + 2], 4);
+        assert_int_equal(tw_tape_end(g, 0, NULL), TW_OK);
+    }
+    for (int i = 0; i < 6; i++)
+        for (int k = 0; k < i; k++) assert_int_not_equal(bits[i], bits[k]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(cube_to_third_order, start, stop),
@@ -161,6 +241,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(parameters_in_order, start, stop),
         cmocka_unit_test_setup_teardown(errors_name_shapes_and_stick, start, stop),
         cmocka_unit_test_setup_teardown(stale_values_are_refused, start, stop),
+        cmocka_unit_test_setup_teardown(nested_tapes, start, stop),
+        cmocka_unit_test_setup_teardown(handles_follow_the_store, start, stop),
+        cmocka_unit_test_setup_teardown(tapes_bound_scopes, start, stop),
+        cmocka_unit_test_setup_teardown(draws_do_not_repeat, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,8 +51,39 @@ static void numbers(void **state) {
     assert_true(dimension_evaluate(context, p, bound, 1) == TW_DIM_NONE);
     bound[0] = INT64_C(1) << 40;
     assert_true(dimension_evaluate(context, p, bound, 1) == TW_DIM_NONE); /* overflow */
-    assert_int_equal(dimension_as_symbol(context, n), 0);
-    assert_int_equal(dimension_as_symbol(context, p), -1);
+}
+
+static void assert_solved(const char *dim, int64_t batch, int64_t extent, int symbol,
+                          int64_t expected) {
+    const int64_t bound[] = {-1, batch};
+    int64_t value = 0;
+    assert_int_equal(
+        dimension_solve(context, dimension_parse(context, &dim), bound, 2, extent, &value), symbol);
+    if (symbol >= 0) assert_true(value == expected);
+}
+
+static void solving(void **state) {
+    (void)state;
+    tw_symbol(context, "n"), tw_symbol(context, "batch");
+    assert_solved("n", -1, 7, 0, 7);
+    assert_solved("4*n", -1, 12, 0, 3);
+    assert_solved("4*n", -1, 0, 0, 0);
+    assert_solved("4*n", -1, 6, 0, TW_DIM_NONE);
+    assert_solved("2*n+1", -1, 7, 0, 3);
+    assert_solved("n+5", -1, 4, 0, TW_DIM_NONE); /* n = -1 */
+    assert_solved("n-5", -1, 4, 0, 9);
+    assert_solved("-2*n+10", -1, 4, 0, 3);
+    assert_solved("batch*n+batch", 3, 12, 0, 3);
+    assert_solved("batch*n", 0, 0, -1, 0);  /* any n does */
+    assert_solved("batch*n", -1, 6, -1, 0); /* two unknowns */
+    assert_solved("n+batch", -1, 6, -1, 0);
+    assert_solved("n*n", -1, 9, -1, 0); /* not linear */
+    assert_solved("3*batch", 2, 6, -1, 0);
+    assert_solved("batch*n", INT64_MAX, INT64_MAX, 0, 1);
+    assert_solved("3*batch*n", INT64_MAX, 9, -1, 0); /* overflow */
+    assert_solved("other*n", 1, 9, -1, 0);           /* a symbol that came later */
+    int64_t value;
+    assert_int_equal(dimension_solve(context, 4, NULL, 0, 4, &value), -1);
 }
 
 static void bad_names(void **state) {
@@ -79,6 +110,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(arithmetic, start, stop),
         cmocka_unit_test_setup_teardown(numbers, start, stop),
+        cmocka_unit_test_setup_teardown(solving, start, stop),
         cmocka_unit_test_setup_teardown(bad_names, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,62 @@ static void test_dropout(void **state) {
     assert_int_equal(tw_graph_status(evaluation), TW_ERR_ARGUMENT);
 }
 
+/* A step with dropout of that rate, in a graph whose training is off. */
+static tw_status step_untrained(tw_mode mode, const char *scope, double rate, bool minimize) {
+    tw_graph *g = tw_graph_new(context, store, mode, NULL);
+    const double one[] = {1, 2, 3};
+    tw_tape_begin(g);
+    tw_value x = mode == TW_IMMEDIATE
+                     ? tw_constant(g, tensor_of(context, TW_F32, TW_SHAPE(1, 3), one))
+                     : tw_input(g, "x", TW_F32, TW_SHAPE(1, 3));
+    if (scope) tw_scope_begin(g, "%s", scope);
+    tw_value h = tw_dropout(tw_dropout(x, 0, NULL), rate, NULL);
+    if (scope) tw_scope_end(g);
+    h = tw_dropout(tw_dense(h, "untrained", 2, NULL), rate, NULL);
+    if (minimize) tw_minimize(tw_mean(h), NULL);
+    tw_status status = tw_graph_status(g);
+    if (mode == TW_IMMEDIATE) {
+        assert_int_equal(tw_tape_end(g, 0, NULL), status);
+        /* What a tape left out ends with it. */
+        tw_tape_begin(g);
+        tw_value w = tw_parameter(g, "w", TW_F32, TW_SHAPE(), tw_constant_init(1));
+        tw_minimize(tw_square(w), NULL);
+        assert_int_equal(tw_tape_end(g, 0, NULL), TW_OK);
+    }
+    tw_graph_free(g);
+    return status;
+}
+
+static void untrained_model(tw_graph *g, const tw_value *in, tw_value *out, const void *config) {
+    (void)g, (void)config;
+    out[0] = tw_mean(tw_dropout(tw_dense(in[0], "untrained", 2, NULL), 0.5, NULL));
+    tw_minimize(out[0], NULL);
+}
+
+static void test_minimize_wants_training(void **state) {
+    (void)state;
+    for (int mode = TW_SYMBOLIC; mode <= TW_IMMEDIATE; mode++) {
+        assert_int_equal(step_untrained((tw_mode)mode, "h0", 0, true), TW_OK);
+        assert_int_equal(step_untrained((tw_mode)mode, "h0", 0.5, false), TW_OK);
+    }
+    assert_int_equal(step_untrained(TW_IMMEDIATE, "h0", 0.5, true), TW_ERR_ARGUMENT);
+    assert_int_equal(step_untrained(TW_SYMBOLIC, NULL, 0.5, true), TW_ERR_ARGUMENT);
+    assert_non_null(strstr(tw_message(context), "tw_minimize: tw_dropout in the top scope"));
+    assert_int_equal(step_untrained(TW_SYMBOLIC, "h0", 0.5, true), TW_ERR_ARGUMENT);
+    assert_string_equal(tw_message(context),
+                        "tw_minimize: tw_dropout in scope \"h0\" does nothing, as training is off "
+                        "in this graph; set .training in tw_graph_opts or tw_jit_opts");
+    /* The same model, jitted: refused without training, run with it. */
+    const double one[] = {1, 2, 3};
+    tw_tensor *x = tensor_of(context, TW_F32, TW_SHAPE(1, 3), one), *loss = NULL;
+    tw_jit *off = tw_jit_new(context, store, untrained_model, 1, 1, NULL, 0, NULL);
+    assert_int_equal(tw_jit_run(off, &x, &loss), TW_ERR_ARGUMENT);
+    assert_non_null(strstr(tw_message(context), "training is off"));
+    tw_jit *on = tw_jit_new(context, store, untrained_model, 1, 1, NULL, 0,
+                            &(tw_jit_opts){.training = true});
+    if (tw_jit_run(on, &x, &loss)) fail_msg("%s", tw_message(context));
+}
+
 static void test_cross_entropy(void **state) {
     (void)state;
     enum { ROWS = 6, CLASSES = 4 };
@@ -219,8 +275,14 @@ static void test_errors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        EACH(test_dense),         EACH(test_conv),         EACH(test_embedding), EACH(test_dropout),
-        EACH(test_cross_entropy), EACH(test_other_losses), EACH(test_errors),
+        EACH(test_dense),
+        EACH(test_conv),
+        EACH(test_embedding),
+        EACH(test_dropout),
+        EACH(test_minimize_wants_training),
+        EACH(test_cross_entropy),
+        EACH(test_other_losses),
+        EACH(test_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

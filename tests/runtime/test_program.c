@@ -86,6 +86,45 @@ static void symbolic_extents(void **state) {
     tw_context_free(c);
 }
 
+/* Inputs whose extents are linear in a symbol bind it, whichever of them can. */
+static void solved_extents(void **state) {
+    (void)state;
+    tw_context *c = tw_context_new(NULL);
+    tw_graph *g = tw_graph_new(c, NULL, TW_SYMBOLIC, NULL);
+    int64_t n = tw_symbol(c, "n"), m = tw_symbol(c, "m");
+    tw_value x = tw_input(g, "x", TW_F32, TW_SHAPE(tw_dim_mul(c, n, m), 2)),
+             y = tw_input(g, "y", TW_F32, TW_SHAPE(tw_dim_add(c, tw_dim_mul(c, 4, n), 1)));
+    tw_value z = tw_reshape(x, TW_SHAPE(m, n, 2)), out[] = {tw_sum_axis(z, 0, false), tw_sum(y)};
+    tw_program *p = tw_compile(g, TW_VALUES(x, y), 2, out, NULL);
+    assert_non_null(p);
+    for (int64_t size = 1; size < 4; size++) {
+        tw_tensor *in[] = {floats(c, TW_SHAPE(size * 5, 2), 0, 1),
+                           floats(c, TW_SHAPE(4 * size + 1), 0, 1)},
+                  *got[2] = {NULL};
+        if (tw_run(p, in, got)) fail_msg("%s", tw_message(c));
+        tw_shape shape = tw_tensor_type(got[0]).shape;
+        assert_true(shape.rank == 2 && shape.dim[0] == size && shape.dim[1] == 2);
+    }
+    const struct {
+        int64_t x, y;
+        const char *says;
+    } refused[] = {
+        {4, 8, "input 1, \"y\", is f32[4*n+1], given f32[8]: no n = 0, 1, 2, ... gives 4*n+1 = 8"},
+        {4, 0, "gives 4*n+1 = 0"},
+        {7, 9, "\"x\", is f32[n*m,2], given f32[7,2]: no m = 0, 1, 2, ... gives n*m = 7"},
+        {0, 1, "extent n*m is negative, not whole, or not bound"}, /* n is 0, m anything */
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        tw_tensor *in[] = {floats(c, TW_SHAPE(refused[i].x, 2), 0, 1),
+                           floats(c, TW_SHAPE(refused[i].y), 0, 1)},
+                  *got[2] = {NULL};
+        assert_int_equal(tw_run(p, in, got), TW_ERR_SHAPE);
+        if (!strstr(tw_message(c), refused[i].says))
+            fail_msg("\"%s\" is not in: %s", refused[i].says, tw_message(c));
+    }
+    tw_context_free(c);
+}
+
 /* A bad index ends the run before any variable changes. */
 static void errors_commit_nothing(void **state) {
     (void)state;
@@ -283,6 +322,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arithmetic_and_broadcast),
         cmocka_unit_test(symbolic_extents),
+        cmocka_unit_test(solved_extents),
         cmocka_unit_test(errors_commit_nothing),
         cmocka_unit_test(assigns_of_every_kind),
         cmocka_unit_test(reference_plain_and_threads_agree),

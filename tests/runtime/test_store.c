@@ -5,8 +5,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <thalweg/thalweg.h>
+#include <unistd.h>
 
 static int released;
 static void release(void *user) { released += *(int *)user; }
@@ -147,6 +150,54 @@ static void variables_of_one_path_agree(void **state) {
     tw_context_free(c);
 }
 
+/* A training step, and a parameter that nothing reads; the store outlives the program. */
+static void declare(tw_context *c, tw_store *s, bool run) {
+    tw_graph *g = tw_graph_new(c, s, TW_SYMBOLIC, &(tw_graph_opts){.training = true});
+    tw_value x = tw_input(g, "x", TW_F32, TW_SHAPE(4, 3));
+    tw_parameter(g, "unread", TW_F64, TW_SHAPE(5), tw_normal(1));
+    tw_value loss = tw_mean(tw_square(tw_dense(tw_dropout(x, 0.5, NULL), "fc", 2, NULL)));
+    tw_minimize(loss, &(tw_optimizer){.kind = TW_ADAM});
+    tw_program *p = tw_compile(g, 1, &x, 1, &loss, &(tw_compile_opts){.read_only = run});
+    tw_tensor *in = tw_tensor_new(c, TW_F32, TW_SHAPE(4, 3)), *out = NULL;
+    assert_non_null(p);
+    if (run) assert_int_equal(tw_run(p, &in, &out), TW_OK);
+    tw_program_free(p);
+    tw_graph_free(g);
+}
+
+/* What is declared is saved, whether it was used or not, as a run would have found it. */
+static void unused_variables_are_saved(void **state) {
+    (void)state;
+    tw_context *c = tw_context_new(NULL);
+    tw_store *unused = tw_store_new(c, &(tw_store_opts){.seed = 3});
+    tw_store *used = tw_store_new(c, &(tw_store_opts){.seed = 3});
+    tw_store *loaded = tw_store_new(c, &(tw_store_opts){.seed = 4});
+    declare(c, unused, false);
+    declare(c, used, true);
+    char folder[] = "/tmp/thalweg-store-XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/all.safetensors", folder);
+    assert_int_equal(tw_store_save(unused, path), TW_OK);
+    assert_int_equal(tw_store_load(loaded, path), TW_OK);
+    unlink(path);
+    rmdir(folder);
+    /* weight, bias, unread; m and v of the two that are trained; the step; the random run. */
+    assert_int_equal(tw_store_size(loaded), 9);
+    assert_int_equal(tw_store_size(used), 9);
+    for (int i = 0; i < 9; i++) {
+        tw_tensor *want = tw_store_get(used, tw_store_path(used, i));
+        tw_tensor *got = tw_store_get(loaded, tw_store_path(used, i));
+        if (!got) fail_msg("%s", tw_message(c));
+        assert_int_equal(tw_tensor_bytes(got), tw_tensor_bytes(want));
+        assert_memory_equal(tw_tensor_map(got), tw_tensor_map(want), tw_tensor_bytes(want));
+        tw_tensor_free(want);
+        tw_tensor_free(got);
+    }
+    tw_tensor *drawn = tw_store_get(loaded, "unread");
+    assert_true(((double *)tw_tensor_map(drawn))[0] != 0);
+    tw_context_free(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tensors),
@@ -154,6 +205,7 @@ int main(void) {
         cmocka_unit_test(get_and_set),
         cmocka_unit_test(runs_leave_held_values_alone),
         cmocka_unit_test(variables_of_one_path_agree),
+        cmocka_unit_test(unused_variables_are_saved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
