@@ -62,6 +62,13 @@ TW_API void tw_fail(tw_graph *graph, const char *format, ...) TW_PRINTF(2, 3);
 TW_API void tw_scope_begin(tw_graph *graph, const char *format, ...) TW_PRINTF(2, 3);
 TW_API void tw_scope_end(tw_graph *graph);
 
+/* Nodes appended from here on carry this source location, "file.c:12", into text and messages, and
+ * so do the nodes derived from them. NULL: none. TW_HERE(graph) names its own line. */
+TW_API void tw_source(tw_graph *graph, const char *where);
+#define TW_LINE_TEXT_(line) #line
+#define TW_LINE_TEXT(line) TW_LINE_TEXT_(line)
+#define TW_HERE(graph) tw_source(graph, __FILE__ ":" TW_LINE_TEXT(__LINE__))
+
 TW_API tw_value tw_input(tw_graph *graph, const char *name, tw_dtype dtype, tw_shape shape);
 /* The tensor's present contents as a constant; in an immediate graph, the way in for data. */
 TW_API tw_value tw_constant(tw_graph *graph, tw_tensor *tensor);

@@ -30,6 +30,7 @@ static void report(tw_graph *graph, const tw_operator *op, int n, const tw_type 
     text_add(&call, ")");
     const char *scope = graph_scope(graph);
     if (*scope) text_add(&call, " in scope \"%s\"", scope);
+    if (graph->meta.source) text_add(&call, " at %s", graph->meta.source);
     if (call.failed)
         graph_error(graph, TW_ERR_MEMORY, "%s: out of memory", op->name);
     else

@@ -195,6 +195,13 @@ void graph_skip_layer(tw_graph *graph, const char *layer) {
     if (!graph->skipped) graph_error(graph, TW_ERR_MEMORY, "%s: out of memory", layer);
 }
 
+void tw_source(tw_graph *graph, const char *where) {
+    if (!graph) return;
+    graph->meta.source = where ? arena_copy_string(&graph->module->arena, where) : NULL;
+    if (where && !graph->meta.source)
+        graph_error(graph, TW_ERR_MEMORY, "out of memory for a source location");
+}
+
 tw_value graph_handle(tw_graph *graph, uint32_t id) {
     tw_value handle = {graph, 0, 0};
     if (graph && id < graph->values.count && graph->values.at[id].kind != VALUE_POISON) {

@@ -70,6 +70,7 @@ typedef struct tape_frame {
     struct version {
         uint32_t initial, current;
     } *outer; /* of each variable of the outer tapes, as it was */
+    const char *source;
     arena_mark mark;
 } tape_frame;
 

@@ -20,6 +20,7 @@ void tw_tape_begin(tw_graph *graph) {
                           .functions = module->functions.count,
                           .scopes = graph->scopes.count,
                           .skipped = graph->skipped,
+                          .source = graph->meta.source,
                           .mark = arena_save(&module->arena)};
     frame->outer = arena_allocate(&module->arena, frame->variables, sizeof *frame->outer);
     for (size_t i = 0; frame->outer && i < frame->variables; i++)
@@ -100,6 +101,7 @@ static void truncate_to(tw_graph *graph, const tape_frame *frame) {
     arena_restore(&graph->module->arena, frame->mark);
     graph->tape = frame->tape;
     graph->skipped = frame->skipped;
+    graph->meta.source = frame->source;
     graph->tapes.count--;
     if (graph->random_run > frame->variables) graph->random_run = 0;
 }

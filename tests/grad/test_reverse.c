@@ -214,6 +214,26 @@ static void tapes_bound_scopes(void **state) {
     assert_int_equal(tw_tape_end(g, 1, NULL), TW_ERR_NULL);
 }
 
+/* A gradient's nodes carry the source line and scope of what they are the gradient of. */
+static void metadata_is_inherited(void **state) {
+    (void)state;
+    tw_graph *g = tw_graph_new(context, store, TW_SYMBOLIC, NULL);
+    tw_value x = tw_input(g, "x", TW_F32, TW_SHAPE(3)), d;
+    tw_scope_begin(g, "layer");
+    tw_source(g, "model.c:7");
+    tw_value y = tw_tanh(x);
+    tw_source(g, NULL);
+    tw_scope_end(g);
+    tw_grad(y, 1, &x, &d);
+    char *text = tw_graph_print(g);
+    assert_non_null(strstr(text, "= tanh(%0) : f32[3] scope=\"layer\" source=\"model.c:7\""));
+    assert_non_null(strstr(text, "!backward scope=\"layer\" source=\"model.c:7\""));
+    tw_string_free(context, text);
+    TW_HERE(g);
+    tw_add(x, tw_input(g, "y", TW_F32, TW_SHAPE(2)));
+    assert_non_null(strstr(tw_message(context), "test_reverse.c:"));
+}
+
 static void draws_do_not_repeat(void **state) {
     (void)state;
     tw_graph *g = tw_graph_new(context, store, TW_IMMEDIATE, NULL);
@@ -244,6 +264,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(nested_tapes, start, stop),
         cmocka_unit_test_setup_teardown(handles_follow_the_store, start, stop),
         cmocka_unit_test_setup_teardown(tapes_bound_scopes, start, stop),
+        cmocka_unit_test_setup_teardown(metadata_is_inherited, start, stop),
         cmocka_unit_test_setup_teardown(draws_do_not_repeat, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
