@@ -56,9 +56,9 @@ TW_API const char *tw_dtype_name(tw_dtype dtype);
 enum { TW_MAX_RANK = 8 };
 
 /*
- * Extents, outermost first. dim[i] >= 0 is a constant; a negative dim[i] is a handle of a
+ * Extents, outermost first. dim[i] >= 0 is a constant; a very negative dim[i] is a handle of a
  * polynomial in named symbols that is bound when a program runs (tw_symbol), and may be passed
- * on but not computed with.
+ * on but not computed with. Other negative numbers, like -1, are refused by every operator.
  */
 typedef struct tw_shape {
     int32_t rank, reserved_;
@@ -85,10 +85,7 @@ typedef struct tw_context_opts {
     /* Memory: allocate(user, NULL, n) is malloc, (p, n) realloc, (p, 0) free. */
     void *(*allocate)(void *user, void *old, size_t bytes);
     void *allocate_user;
-    /* One line without a newline for each warning; default: dropped. */
-    void (*log)(void *user, const char *line);
-    void *log_user;
-    void *reserved_[4];
+    void *reserved_[6];
 } tw_context_opts;
 
 /*

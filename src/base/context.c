@@ -76,16 +76,6 @@ tw_status context_error(tw_context *context, tw_status status, const char *forma
     return status;
 }
 
-void context_log(tw_context *context, const char *format, ...) {
-    if (!context->opts.log) return;
-    char line[1024];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(line, sizeof line, format, list);
-    va_end(list);
-    context->opts.log(context->opts.log_user, line);
-}
-
 tw_status tw_last_status(const tw_context *context) {
     return context ? context->status : TW_ERR_NULL;
 }

@@ -43,7 +43,6 @@ void context_release_aligned(tw_context *context, void *memory);
 tw_status context_error(tw_context *context, tw_status status, const char *format, ...)
     TW_PRINTF(3, 4);
 tw_status context_error_v(tw_context *context, tw_status status, const char *format, va_list list);
-void context_log(tw_context *context, const char *format, ...) TW_PRINTF(2, 3);
 
 /* A zeroed object of `size` bytes (its first field is `object`) with one hold; NULL: no memory. */
 void *object_new(tw_context *context, size_t size, void (*destroy)(object *));

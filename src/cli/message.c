@@ -1,4 +1,4 @@
-/* What the command line says: help pages, errors, warnings. */
+/* What the command line says: help pages, errors. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,13 +79,8 @@ int cli_misuse(const char *format, ...) {
     return CLI_MISUSED;
 }
 
-static void warn(void *user, const char *line) {
-    (void)user;
-    cli_fail("warning: %s", line);
-}
-
 tw_context *cli_context(int64_t threads) {
-    tw_context *context = tw_context_new(&(tw_context_opts){.threads = (int)threads, .log = warn});
+    tw_context *context = tw_context_new(&(tw_context_opts){.threads = (int)threads});
     if (!context) cli_fail("out of memory");
     return context;
 }

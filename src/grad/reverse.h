@@ -11,8 +11,6 @@
 bool reverse(tw_graph *graph, uint32_t from, int n_y, const uint32_t *y, const uint32_t *dy,
              int n_x, const uint32_t *x, uint32_t *dx);
 
-/* Whether the value is scatter-add of rows into zeros along axis 0: a sparse gradient. */
-bool gradient_is_sparse(const tw_graph *graph, uint32_t value);
 /* The sum of contributions in order; sparse ones alone stay sparse, by joining their rows. */
 uint32_t gradient_sum(tw_graph *graph, size_t n, const uint32_t *parts);
 

@@ -6,7 +6,8 @@
 /* scatter's attributes, in its entry's order */
 enum { AXIS, SHARED, HOW };
 
-bool gradient_is_sparse(const tw_graph *graph, uint32_t id) {
+/* Whether the value is scatter-add of rows into zeros along axis 0. */
+static bool is_sparse(const tw_graph *graph, uint32_t id) {
     const value *it = &graph->values.at[id];
     if (it->kind != VALUE_RESULT) return false;
     const node *made = &graph->nodes.at[it->node];
@@ -34,7 +35,7 @@ bool tw_grad_sparse(tw_value gradient, tw_value *indices, tw_value *rows) {
     tw_graph *graph = gradient.graph;
     if (!graph || graph->status || !indices || !rows) return false;
     uint32_t id = graph_resolve(graph, gradient);
-    if (id == ABSENT || !gradient_is_sparse(graph, id)) return false;
+    if (id == ABSENT || !is_sparse(graph, id)) return false;
     take_apart(graph, id, indices, rows);
     return graph->status == TW_OK;
 }
@@ -54,7 +55,7 @@ uint32_t gradient_sum(tw_graph *graph, size_t n, const uint32_t *parts) {
     bool sparse = n <= 32;
     tw_dtype index = (tw_dtype)0;
     for (size_t i = 0; sparse && i < n; i++) {
-        sparse = gradient_is_sparse(graph, parts[i]);
+        sparse = is_sparse(graph, parts[i]);
         if (!sparse) break;
         const node *made = &graph->nodes.at[graph->values.at[parts[i]].node];
         tw_dtype own = graph->values.at[made->operand[1]].type.dtype;

@@ -34,15 +34,3 @@ uint32_t tree_finish(tw_graph *graph, tw_reduction reduction, tree_stack *stack)
         if (!merge_top(graph, reduction, stack)) return ABSENT;
     return stack->value[0];
 }
-
-tw_value tree_sum(int n, const tw_value *part) {
-    tw_graph *graph = part[0].graph;
-    tree_stack stack = {.count = 0};
-    tw_value poison = {graph, 0, 0};
-    for (int i = 0; i < n; i++) {
-        uint32_t id = graph_resolve(graph, part[i]);
-        if (id == ABSENT || !tree_push(graph, TW_SUM, &stack, id, i == n - 1)) return poison;
-    }
-    uint32_t sum = tree_finish(graph, TW_SUM, &stack);
-    return sum == ABSENT ? poison : graph_handle(graph, sum);
-}

@@ -21,7 +21,4 @@ bool tree_push(tw_graph *graph, tw_reduction reduction, tree_stack *stack, uint3
 /* The combined value, or ABSENT with the graph's error set. */
 uint32_t tree_finish(tw_graph *graph, tw_reduction reduction, tree_stack *stack);
 
-/* n >= 1 parts of one type, added up. */
-tw_value tree_sum(int n, const tw_value *part);
-
 #endif

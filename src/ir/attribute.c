@@ -48,7 +48,7 @@ char *function_name_parse(tw_context *context, const char **at) {
     return name;
 }
 
-const char *attr_fault(const tw_attr_spec *spec, const tw_attr *attr) {
+static const char *attr_fault(const tw_attr_spec *spec, const tw_attr *attr) {
     size_t length;
     switch (spec->kind) {
     case TW_ATTR_INT:
@@ -263,7 +263,7 @@ tw_status operator_defaults(tw_context *context, const tw_operator *op, tw_attr 
     return TW_OK;
 }
 
-tw_dtype attributes_dtype(const tw_operator *op, const tw_attr *attr) {
+static tw_dtype attributes_dtype(const tw_operator *op, const tw_attr *attr) {
     for (int i = 0; op->attributes && op->attributes[i].name; i++)
         if (op->attributes[i].kind == TW_ATTR_DTYPE) return (tw_dtype)attr[i].i;
     return (tw_dtype)0;

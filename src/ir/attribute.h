@@ -10,8 +10,6 @@
 /* DATA needs attr->i, its elements' type. False for a value outside its kind's range. */
 bool attr_print(tw_context *context, const tw_attr_spec *spec, const tw_attr *attr, text *out);
 bool attr_equal(const tw_attr_spec *spec, const tw_attr *a, const tw_attr *b);
-/* NULL for a value in its kind's range, or what is wrong with it. */
-const char *attr_fault(const tw_attr_spec *spec, const tw_attr *attr);
 
 /*
  * Reads a value from *at on, which it moves past it; on failure *at is the culprit, and nothing is
@@ -33,9 +31,6 @@ tw_status attributes_parse(tw_context *context, const tw_operator *op, const cha
 /* NULL, or what is wrong with the values together: each in range, and data as long as the shape says. */
 const char *attributes_fault(const tw_operator *op, const tw_attr *attr);
 void attributes_release(tw_context *context, const tw_operator *op, tw_attr *attr);
-
-/* The operator's (first) DTYPE, which is also the type of its DATA; 0 for none. */
-tw_dtype attributes_dtype(const tw_operator *op, const tw_attr *attr);
 
 /* "relu.1", or in quotes when it is no plain name. */
 void function_name_print(const char *name, text *out);

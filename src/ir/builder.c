@@ -41,9 +41,7 @@ static void report(tw_graph *graph, const tw_operator *op, int n, const tw_type 
 static bool valid_shape(const tw_context *context, tw_shape shape) {
     if (shape.rank < 0 || shape.rank > TW_MAX_RANK) return false;
     for (int i = 0; i < shape.rank; i++)
-        if (shape.dim[i] < 0 && dimension_evaluate(context, shape.dim[i], NULL, 0) == TW_DIM_NONE &&
-            shape.dim[i] == TW_DIM_NONE)
-            return false;
+        if (!dimension_exists(context, shape.dim[i])) return false;
     return !shape_known(shape) || shape_elements(shape) >= 0;
 }
 
@@ -73,10 +71,11 @@ static tw_status infer(tw_graph *graph, tw_signature *signature) {
     for (int i = 0; i < signature->n_results; i++)
         if (!valid_shape(signature->context, signature->result[i].shape) ||
             !tw_dtype_size(signature->result[i].dtype)) {
-            tw_refuse(signature, TW_ERR_SHAPE,
-                      "result %d has a type or shape that cannot be: rank 0 to 8, extents whose "
-                      "product fits in 63 bits are expected",
-                      i);
+            tw_refuse(
+                signature, TW_ERR_SHAPE,
+                "result %d has a type or shape that cannot be: rank 0 to 8, extents from 0 on "
+                "or of tw_symbol, and a product that fits in 63 bits are expected",
+                i);
             report(graph, signature->op, signature->n_operands, signature->operand, TW_ERR_SHAPE);
             return TW_ERR_SHAPE;
         }
@@ -217,7 +216,7 @@ static bool is_optional(const tw_operator *op, int i) {
 tw_value tw_apply(tw_graph *graph, const char *name, int n, const tw_value *operands,
                   const tw_attr *attr, tw_value *results) {
     tw_value poison = {graph, 0, 0};
-    for (int i = 0; results && i < TW_MAX_RESULTS && i < 1; i++) results[i] = poison;
+    if (results) results[0] = poison;
     if (!graph) return poison;
     const tw_operator *op = tw_operator_find(graph->module->context, name);
     if (!op) {

@@ -11,6 +11,9 @@
 
 enum { MOST_SYMBOLS = 8, MOST_TERMS = 16 };
 
+/* Handles lie far below any number that a person may write for an extent, such as -1. */
+#define FIRST_HANDLE (-(INT64_C(1) << 40))
+
 typedef struct term {
     int64_t factor;
     uint8_t power[MOST_SYMBOLS];
@@ -25,7 +28,7 @@ typedef struct polynomial {
 struct dimension_table {
     char name[MOST_SYMBOLS][32];
     int symbols;
-    VECTOR(polynomial) entries; /* handle -1 - i */
+    VECTOR(polynomial) entries; /* handle FIRST_HANDLE - i */
 };
 
 dimension_table *dimension_table_new(tw_context *context) {
@@ -45,8 +48,9 @@ static bool expand(const tw_context *context, int64_t dim, polynomial *out) {
         out->term[0].factor = dim;
         return true;
     }
-    size_t i = (size_t)-(dim + 1);
-    if (i >= context->dimensions->entries.count) return false;
+    if (dim > FIRST_HANDLE || dim <= FIRST_HANDLE - (int64_t)context->dimensions->entries.count)
+        return false;
+    size_t i = (size_t)(FIRST_HANDLE - dim);
     *out = context->dimensions->entries.at[i];
     return true;
 }
@@ -64,12 +68,12 @@ static int64_t intern(tw_context *context, const polynomial *p) {
         while (k < p->count && q->term[k].factor == p->term[k].factor &&
                memcmp(q->term[k].power, p->term[k].power, MOST_SYMBOLS) == 0)
             k++;
-        if (k == p->count) return -1 - (int64_t)i;
+        if (k == p->count) return FIRST_HANDLE - (int64_t)i;
     }
     polynomial *added = VECTOR_PUSH(context, &table->entries);
     if (!added) return TW_DIM_NONE;
     *added = *p;
-    return -(int64_t)table->entries.count;
+    return FIRST_HANDLE - (int64_t)(table->entries.count - 1);
 }
 
 /* Adds factor * powers to p in its place. */
@@ -192,6 +196,11 @@ int64_t tw_symbol(tw_context *context, const char *name) {
     p.term[0].factor = 1;
     p.term[0].power[s] = 1;
     return intern(context, &p);
+}
+
+bool dimension_exists(const tw_context *context, int64_t dim) {
+    polynomial p;
+    return expand(context, dim, &p);
 }
 
 int dimension_symbols(const tw_context *context) { return context->dimensions->symbols; }

@@ -10,6 +10,8 @@
 dimension_table *dimension_table_new(tw_context *context);
 void dimension_table_free(tw_context *context, dimension_table *table);
 
+/* Whether `dim` is a constant extent or a handle of this context. */
+bool dimension_exists(const tw_context *context, int64_t dim);
 /* Number of symbols so far; symbol i's name. */
 int dimension_symbols(const tw_context *context);
 const char *dimension_symbol_name(const tw_context *context, int i);

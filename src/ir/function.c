@@ -52,7 +52,8 @@ tw_graph *graph_body(tw_graph *graph, const tw_operator *op, int n, const tw_typ
     return NULL;
 }
 
-uint32_t graph_copy_node(tw_graph *to, const tw_graph *from, uint32_t index, uint32_t *map) {
+/* Copies a node; map[] gives the new id of each old value and is extended. */
+static uint32_t copy_node(tw_graph *to, const tw_graph *from, uint32_t index, uint32_t *map) {
     const node *old = &from->nodes.at[index];
     uint32_t operand[32];
     for (int i = 0; i < old->n_operands; i++)
@@ -81,7 +82,7 @@ bool graph_inline(tw_graph *to, const tw_graph *body, const uint32_t *operand, u
             map[it->first_result] = *operand++;
             next_input++;
         } else {
-            good = graph_copy_node(to, body, i, map) != NO_NODE;
+            good = copy_node(to, body, i, map) != NO_NODE;
         }
     }
     for (size_t i = 0; good && i < body->outputs.count; i++) results[i] = map[body->outputs.at[i]];

@@ -30,6 +30,7 @@ static void graph_end(tw_graph *graph) {
     VECTOR_FREE(context, &graph->assigns);
     VECTOR_FREE(context, &graph->scopes);
     VECTOR_FREE(context, &graph->tapes);
+    VECTOR_FREE(context, &graph->draws);
 }
 
 static void graph_destroy(object *object) {

@@ -74,6 +74,11 @@ typedef struct tape_frame {
     arena_mark mark;
 } tape_frame;
 
+/* How many random operators a step had in a scope (by its path's hash). */
+typedef struct draw_count {
+    uint64_t scope, count;
+} draw_count;
+
 typedef struct module {
     tw_context *context;
     arena arena;
@@ -105,8 +110,8 @@ struct tw_graph {
     uint32_t
         random_run; /* variable index + 1 of "random/run", 0 before the first random operator */
     bool run_counted;
-    uint64_t dropped_draws; /* random operators that nested tapes took with them */
-    const char *skipped;    /* the first layer left out because training is off, and its scope */
+    VECTOR(draw_count) draws; /* of this step */
+    const char *skipped;      /* the first layer left out because training is off, and its scope */
     tw_status status;
     char message[2048];
 };
@@ -162,8 +167,6 @@ tw_graph *graph_function(tw_graph *graph, const char *name);
  * the operands, its outputs the results. Absent operands stay absent. NULL on failure. */
 tw_graph *graph_body(tw_graph *graph, const tw_operator *op, int n, const tw_type *operand,
                      const bool *absent, const tw_attr *attr);
-/* Copies a node of `from` into `to`; map[] gives the new id of each old value and is extended. */
-uint32_t graph_copy_node(tw_graph *to, const tw_graph *from, uint32_t node, uint32_t *map);
 /* Copies all nodes of `body` into `to`, its inputs standing for operand[], and gives the results. */
 bool graph_inline(tw_graph *to, const tw_graph *body, const uint32_t *operand, uint32_t *results);
 
@@ -174,6 +177,8 @@ uint32_t graph_final(const tw_graph *graph, uint32_t variable);
 
 /* The run counter "random/run", declared at its first use. */
 tw_value graph_random_run(tw_graph *graph);
+/* Counts a random operator in `scope`: gives how many it had in this step before. */
+uint64_t graph_draw(tw_graph *graph, const char *scope);
 /* Adds one to the run counter of random numbers if the graph draws any; done once, at the end. */
 void graph_count_run(tw_graph *graph);
 

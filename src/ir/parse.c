@@ -369,6 +369,9 @@ static bool parse_body(parser *p) {
 static void settle(tw_graph *graph) {
     graph->meta = (node_meta){.scope = ""};
     graph->scope_fixed = false;
+    for (size_t i = 0; i < graph->nodes.count; i++)
+        if (strcmp(graph->nodes.at[i].op->name, "random_bits") == 0)
+            graph_draw(graph, graph->nodes.at[i].meta.scope);
     for (size_t i = 0; i < graph->variables.count; i++)
         if (strcmp(graph->variables.at[i].spec.path, "random/run") == 0)
             graph->random_run = (uint32_t)i + 1;

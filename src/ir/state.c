@@ -1,4 +1,5 @@
 /* Variables in a graph: references, versions, the run counter of random numbers. */
+#include "base/number.h"
 #include "base/text.h"
 #include "ir/dimension.h"
 #include "ir/graph.h"
@@ -183,6 +184,18 @@ tw_value graph_random_run(tw_graph *graph) {
     tw_value run = graph_declare(graph, "random/run", type, zeros, false);
     if (tw_ok(run)) graph->random_run = graph->values.at[run.id].variable + 1;
     return run;
+}
+
+uint64_t graph_draw(tw_graph *graph, const char *scope) {
+    uint64_t hash = hash_string(HASH_START, scope);
+    for (size_t i = 0; i < graph->draws.count; i++)
+        if (graph->draws.at[i].scope == hash) return graph->draws.at[i].count++;
+    draw_count *added = VECTOR_PUSH(graph->module->context, &graph->draws);
+    if (added)
+        *added = (draw_count){hash, 1};
+    else
+        graph_error(graph, TW_ERR_MEMORY, "out of memory for a random operator");
+    return 0;
 }
 
 void graph_count_run(tw_graph *graph) {

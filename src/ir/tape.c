@@ -30,7 +30,7 @@ void tw_tape_begin(tw_graph *graph) {
     graph->tape = ++graph->next_tape;
     if (graph->tapes.count > 1) return;
     graph->run_counted = false;
-    graph->dropped_draws = 0;
+    graph->draws.count = 0;
 }
 
 /* What outlives a tape: a value to keep, or a variable's last binding in a nested tape. */
@@ -83,8 +83,6 @@ static void forget_ids(uint32_t *ids, size_t *count, size_t values) {
 }
 
 static void truncate_to(tw_graph *graph, const tape_frame *frame) {
-    for (size_t i = frame->nodes; i < graph->nodes.count; i++)
-        graph->dropped_draws += strcmp(graph->nodes.at[i].op->name, "random_bits") == 0;
     for (size_t i = 0; frame->outer && i < frame->variables; i++) {
         graph->variables.at[i].initial = frame->outer[i].initial;
         graph->variables.at[i].current = frame->outer[i].current;
@@ -121,7 +119,7 @@ static void rebind(tw_graph *graph, survivor *kept) {
 }
 
 /* Before anything is dropped: is the tape whole, and can its assigns be committed? */
-static void close(tw_graph *graph, const tape_frame *frame, bool outermost) {
+static void finish(tw_graph *graph, const tape_frame *frame, bool outermost) {
     tw_context *context = graph->module->context;
     if (graph->scopes.count > frame->scopes)
         graph_error(graph, TW_ERR_ARGUMENT, "scope \"%s\" was begun in a tape and never ended",
@@ -141,7 +139,7 @@ static void end_tape(tw_graph *graph, int n, tw_value *keep, survivor *kept) {
     size_t bindings = outermost ? 0 : graph->assigns.count - frame.assigns;
     bool whole =
         keep_values(graph, n, keep, kept) && (outermost || keep_bindings(graph, &frame, kept + n));
-    if (whole) close(graph, &frame, outermost);
+    if (whole) finish(graph, &frame, outermost);
     bool good = graph->status == TW_OK;
     truncate_to(graph, &frame);
     tw_status first = graph->status;

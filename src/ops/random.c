@@ -132,20 +132,10 @@ static const tw_operator random_bits = {
 
 const tw_operator *const ops_random[] = {&random_bits, NULL};
 
-/* How many random operators the step has in this scope already: since the outermost tape began, or
- * in all of the graph. */
-static uint64_t count_in_scope(const tw_graph *graph, const char *scope) {
-    uint64_t count = graph->dropped_draws;
-    for (size_t i = graph->tapes.count ? graph->tapes.at[0].nodes : 0; i < graph->nodes.count; i++)
-        count += graph->nodes.at[i].op == &random_bits &&
-                 strcmp(graph->nodes.at[i].meta.scope, scope) == 0;
-    return count;
-}
-
 /* From (store seed, scope path, count in scope). */
-static int64_t next_key(const tw_graph *graph) {
+static int64_t next_key(tw_graph *graph) {
     const char *scope = graph_scope(graph);
-    uint64_t seed = graph->table ? graph->table->seed : 0, count = count_in_scope(graph, scope);
+    uint64_t seed = graph->table ? graph->table->seed : 0, count = graph_draw(graph, scope);
     uint64_t hash = hash_bytes(HASH_START, &seed, sizeof seed);
     hash = hash_string(hash, scope);
     hash = hash_bytes(hash, &count, sizeof count);

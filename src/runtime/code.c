@@ -7,20 +7,14 @@ struct code *code_new(tw_context *context, const tw_compile_opts *opts) {
     struct code *made = context_allocate(context, 1, sizeof *made);
     if (!made) return NULL;
     made->context = context;
-    made->holds = 1;
     made->plain = opts->plain || opts->reference;
     made->n_symbols = dimension_symbols(context);
     arena_start(&made->arena, context);
     return made;
 }
 
-struct code *code_hold(struct code *code) {
-    code->holds++;
-    return code;
-}
-
-void code_drop(struct code *code) {
-    if (!code || --code->holds) return;
+void code_free(struct code *code) {
+    if (!code) return;
     tw_context *context = code->context;
     VECTOR_FREE(context, &code->slots);
     VECTOR_FREE(context, &code->instructions);

@@ -60,7 +60,6 @@ typedef struct code_variable {
 
 struct code {
     tw_context *context;
-    int holds;
     arena arena;
     bool plain;
     int n_symbols; /* of the context when it was compiled */
@@ -75,8 +74,7 @@ struct code {
 enum { GROUP_REGISTERS = 12, GROUP_MEMBERS = 24 };
 
 struct code *code_new(tw_context *context, const tw_compile_opts *opts);
-struct code *code_hold(struct code *code);
-void code_drop(struct code *code);
+void code_free(struct code *code);
 
 /* The instructions that the outputs and, unless read_only, the assigns of `graph` need; in[] are
  * its inputs in order. */

@@ -199,7 +199,7 @@ static void run_piece(tw_context *context, tw_piece *piece, size_t size, void *o
              work.in + done * work.in_step[1] * (int64_t)size);
 }
 
-void map_fill(tw_context *context, int64_t count, size_t size, void *out, const void *value) {
+static void fill(tw_context *context, int64_t count, size_t size, void *out, const void *value) {
     tw_piece all = {.rank = 1, .extent = {count}, .out_step = {1}, .in_step = {0}};
     run_piece(context, &all, size, out, value);
 }
@@ -209,8 +209,8 @@ static tw_status fill_rest(const tw_kernel_call *call, size_t size) {
     const tw_signature *signature = &call->signature;
     int by = signature->n_operands - 1;
     while (by > 0 && shape_elements(signature->operand[by].shape) != 1) by--;
-    map_fill(signature->context, shape_elements(signature->result[0].shape), size, call->out[0],
-             call->in[by]);
+    fill(signature->context, shape_elements(signature->result[0].shape), size, call->out[0],
+         call->in[by]);
     return TW_OK;
 }
 

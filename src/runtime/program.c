@@ -8,7 +8,7 @@ static void program_destroy(object *head) {
     context_release_aligned(head->context, program->memory);
     if (program->arena.context) arena_end(&program->arena);
     object_drop(program->store);
-    code_drop(program->code);
+    code_free(program->code);
 }
 
 void tw_program_free(tw_program *program) { object_drop(program); }

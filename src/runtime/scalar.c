@@ -3,7 +3,7 @@
 
 #include "base/parallel.h"
 
-tw_scalar_kernel scalar_kernel_of(const tw_operator *op, int n, const tw_type *operand) {
+static tw_scalar_kernel kernel_of(const tw_operator *op, int n, const tw_type *operand) {
     /* By the type of operand 0; a select's operand 0 is the condition, which says nothing. */
     tw_dtype by = operand[n == 3 ? 1 : 0].dtype;
     return by >= TW_BOOL && by <= TW_F64 ? op->scalar[by] : NULL;
@@ -30,7 +30,7 @@ static bool merges(const scalar_loop *loop, int outer, const scalar_strides *str
 void scalar_loop_start(scalar_loop *loop, const tw_signature *signature,
                        const scalar_strides *strides) {
     tw_shape shape = signature->result[0].shape;
-    loop->kernel = scalar_kernel_of(signature->op, signature->n_operands, signature->operand);
+    loop->kernel = kernel_of(signature->op, signature->n_operands, signature->operand);
     loop->attr = signature->attr;
     loop->n = signature->n_operands;
     loop->out_size = tw_dtype_size(signature->result[0].dtype);

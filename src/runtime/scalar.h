@@ -23,8 +23,6 @@ typedef struct scalar_loop {
     size_t size[TW_SCALAR_OPERANDS], out_size;
 } scalar_loop;
 
-/* The expression for these operands; NULL where the operator has none for their types. */
-tw_scalar_kernel scalar_kernel_of(const tw_operator *op, int n, const tw_type *operand);
 /* Strides of a dense operand; of one that is constant over the box, all 0. */
 scalar_strides scalar_dense(tw_shape shape);
 /* Fills `loop` for a result of `type`; known extents. */

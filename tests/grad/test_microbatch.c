@@ -146,6 +146,19 @@ static void test_coupled(void **state) {
     check_model(centred, TW_SGD);
 }
 
+/* n >= 1 parts of one type, added up in the tree that microbatches use. */
+static tw_value tree_sum(int n, const tw_value *part) {
+    tw_graph *graph = part[0].graph;
+    tree_stack stack = {.count = 0};
+    tw_value poison = {graph, 0, 0};
+    for (int i = 0; i < n; i++) {
+        uint32_t id = graph_resolve(graph, part[i]);
+        if (id == ABSENT || !tree_push(graph, TW_SUM, &stack, id, i == n - 1)) return poison;
+    }
+    uint32_t sum = tree_finish(graph, TW_SUM, &stack);
+    return sum == ABSENT ? poison : graph_handle(graph, sum);
+}
+
 /* The sum of 8 arrays by `devices` that each add their run of them first. */
 static void tree_of(int devices, tw_tensor **part, float *out) {
     tw_graph *graph = tw_graph_new(context, NULL, TW_SYMBOLIC, NULL);

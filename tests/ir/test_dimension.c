@@ -94,6 +94,21 @@ static void bad_names(void **state) {
     assert_int_equal(tw_last_status(context), TW_ERR_ARGUMENT);
 }
 
+/* A habit from elsewhere: -1 for an extent to be found. Here it is refused, whatever symbols are. */
+static void small_negative_extents_are_refused(void **state) {
+    (void)state;
+    for (int symbols = 0; symbols < 2; symbols++) {
+        for (int64_t extent = -1; extent > -20; extent -= 3) {
+            tw_graph *g = tw_graph_new(context, NULL, TW_SYMBOLIC, NULL);
+            assert_false(tw_ok(tw_input(g, "x", TW_F32, TW_SHAPE(extent, 3))));
+            assert_int_equal(tw_graph_status(g), TW_ERR_SHAPE);
+            tw_graph_free(g);
+        }
+        tw_symbol(context, "batch");
+    }
+    assert_true(tw_dim_add(context, tw_symbol(context, "batch"), -1) == TW_DIM_NONE);
+}
+
 static int start(void **state) {
     (void)state;
     context = tw_context_new(NULL);
@@ -112,6 +127,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(numbers, start, stop),
         cmocka_unit_test_setup_teardown(solving, start, stop),
         cmocka_unit_test_setup_teardown(bad_names, start, stop),
+        cmocka_unit_test_setup_teardown(small_negative_extents_are_refused, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

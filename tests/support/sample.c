@@ -16,7 +16,7 @@
 #include "ir/dimension.h"
 #include "ir/graph.h"
 
-const char *sample_title(const sample *s) {
+static const char *sample_title(const sample *s) {
     static char title[512];
     snprintf(title, sizeof title, "%s, sample %d (%s; %s), seed %llu", s->op->name, s->number,
              s->spec->operands, s->spec->attributes ? s->spec->attributes : "",

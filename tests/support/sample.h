@@ -24,8 +24,6 @@ typedef struct sample {
     void *data[SAMPLE_OPERANDS]; /* freed by sample_end */
 } sample;
 
-/* "gather, sample 2 (f64[3,4] i32[5], axis=0), seed 7": what a failure message begins with. */
-const char *sample_title(const sample *s);
 /* Fails the running test with the title, the formatted text and the context's message. */
 void sample_fail(const sample *s, const char *format, ...) TW_PRINTF(2, 3);
 
