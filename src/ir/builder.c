@@ -38,11 +38,26 @@ static void report(tw_graph *graph, const tw_operator *op, int n, const tw_type 
     text_drop(&call);
 }
 
-static bool valid_shape(const tw_context *context, tw_shape shape) {
-    if (shape.rank < 0 || shape.rank > TW_MAX_RANK) return false;
-    for (int i = 0; i < shape.rank; i++)
-        if (!dimension_exists(context, shape.dim[i])) return false;
-    return !shape_known(shape) || shape_elements(shape) >= 0;
+/* Refuses a result that no value can have. */
+static tw_status check_result(const tw_signature *signature, int i) {
+    tw_context *context = signature->context;
+    const tw_type *type = &signature->result[i];
+    if (!tw_dtype_size(type->dtype))
+        return tw_refuse(signature, TW_ERR_TYPE, "result %d: %d names no element type", i,
+                         (int)type->dtype);
+    if (type->shape.rank < 0 || type->shape.rank > TW_MAX_RANK)
+        return tw_refuse(signature, TW_ERR_SHAPE, "result %d has rank %d, expected 0 to %d", i,
+                         (int)type->shape.rank, TW_MAX_RANK);
+    for (int axis = 0; axis < type->shape.rank; axis++)
+        if (!dimension_exists(context, type->shape.dim[axis]))
+            return tw_refuse(signature, TW_ERR_SHAPE,
+                             "result %d: axis %d has extent %lld, expected 0 or more, or an extent "
+                             "of tw_symbol",
+                             i, axis, (long long)type->shape.dim[axis]);
+    if (shape_known(type->shape) && shape_elements(type->shape) < 0)
+        return tw_refuse(signature, TW_ERR_SHAPE, "result %d has more elements than 63 bits count",
+                         i);
+    return TW_OK;
 }
 
 /* A composite's result types are those of its body, which is built for that and dropped. */
@@ -64,22 +79,9 @@ static tw_status infer_by_body(tw_graph *graph, tw_signature *signature) {
 static tw_status infer(tw_graph *graph, tw_signature *signature) {
     if (!signature->op->infer) return infer_by_body(graph, signature);
     tw_status status = signature->op->infer(signature);
-    if (status) {
-        report(graph, signature->op, signature->n_operands, signature->operand, status);
-        return status;
-    }
-    for (int i = 0; i < signature->n_results; i++)
-        if (!valid_shape(signature->context, signature->result[i].shape) ||
-            !tw_dtype_size(signature->result[i].dtype)) {
-            tw_refuse(
-                signature, TW_ERR_SHAPE,
-                "result %d has a type or shape that cannot be: rank 0 to 8, extents from 0 on "
-                "or of tw_symbol, and a product that fits in 63 bits are expected",
-                i);
-            report(graph, signature->op, signature->n_operands, signature->operand, TW_ERR_SHAPE);
-            return TW_ERR_SHAPE;
-        }
-    return TW_OK;
+    for (int i = 0; !status && i < signature->n_results; i++) status = check_result(signature, i);
+    if (status) report(graph, signature->op, signature->n_operands, signature->operand, status);
+    return status;
 }
 
 /* Operand types and attributes in the arena; false when memory is out. */
