@@ -32,21 +32,12 @@ typedef struct tw_graph_opts {
 /* A model as a function: in[] are its inputs, out[] starts as absent values. */
 typedef void (*tw_function)(tw_graph *graph, const tw_value *in, tw_value *out, const void *config);
 
-/* How a variable starts. Made by the functions below; the numbers follow from (seed, path). */
+/* How a variable starts; init.h makes them. The numbers follow from (seed, path). */
 typedef struct tw_init {
     int kind; /* 0: zeros */
     double a, b;
     void *reserved_[2];
 } tw_init;
-
-TW_API tw_init tw_zeros_init(void);
-TW_API tw_init tw_constant_init(double value);
-TW_API tw_init tw_normal(double deviation);
-TW_API tw_init tw_uniform(double low, double high);
-/* He et al. 2015: normal with deviation sqrt(2 / fan_in); fan_in is the size over the last axis. */
-TW_API tw_init tw_he_normal(void);
-/* Glorot & Bengio 2010: uniform in +-sqrt(6 / (fan_in + fan_out)). */
-TW_API tw_init tw_xavier_uniform(void);
 
 /* NULL when memory is out. `store` may be NULL for a graph without variables. */
 TW_API tw_graph *tw_graph_new(tw_context *context, tw_store *store, tw_mode mode,

@@ -1,7 +1,8 @@
-/* Layers and losses: plain functions over values, with variables by name. */
+/* Layers: plain functions over values, with variables by name. */
 #ifndef THALWEG_NN_H
 #define THALWEG_NN_H
 
+#include <thalweg/init.h>
 #include <thalweg/operators.h>
 
 #ifdef __cplusplus
@@ -39,22 +40,6 @@ TW_API tw_value tw_embedding(tw_value indices, const char *name, int64_t vocabul
 /* Keeps with probability 1 - rate, scales by its inverse. Training graphs only: elsewhere it is x
  * itself, and tw_minimize refuses the graph unless rate is 0. */
 TW_API tw_value tw_dropout(tw_value x, double rate, const void *opts);
-
-/*
- * A loss is a sum and a weight; its number is sum / weight. Microbatches and devices add up sums
- * and weights, and divide once. Losses below are made this way; weight is a scalar like sum.
- */
-TW_API tw_value tw_loss(tw_value sum, tw_value weight);
-
-typedef struct tw_cross_entropy_opts {
-    void *reserved_[4];
-} tw_cross_entropy_opts;
-/* logits (..., classes), labels (...) integers; negative labels are ignored. Mean over the rest. */
-TW_API tw_value tw_cross_entropy(tw_value logits, tw_value labels,
-                                 const tw_cross_entropy_opts *opts);
-TW_API tw_value tw_mse(tw_value prediction, tw_value target); /* mean over all elements */
-/* How many rows of logits (rows, classes) have their maximum at the label; i32 scalar. */
-TW_API tw_value tw_correct(tw_value logits, tw_value labels);
 
 #ifdef __cplusplus
 }

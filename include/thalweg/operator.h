@@ -87,6 +87,22 @@ typedef struct tw_vjp {
 } tw_vjp;
 
 /*
+ * What a batch rule is given, and fills: the operator for `size` examples at once. A batched
+ * operand carries the examples as one more axis, axis 0; the others have none. Every result gets
+ * them as axis 0. `size` may be a handle.
+ */
+typedef struct tw_batch {
+    const tw_operator *op;
+    int n_operands, n_results;
+    int64_t size;
+    const tw_value *operand;
+    const bool *batched;         /* by operand; at least one is */
+    const tw_type *operand_type; /* without the axis of examples */
+    const tw_attr *attr;
+    tw_value *result; /* to fill */
+} tw_batch;
+
+/*
  * How a dimension may be cut (DESIGN of intra-operator parallelism). Each factor names the
  * dimension it belongs to in every operand and result, -1 where it has none. A dimension made
  * of several factors lists them major to minor, in the order of the array. With more than
@@ -166,7 +182,9 @@ struct tw_operator {
     tw_status (*infer)(tw_signature *signature); /* composites: NULL, it follows from the body */
     void (*vjp)(tw_graph *graph, tw_vjp *rule);
     const char *no_vjp; /* why there is none; needed where vjp is NULL */
-    void *batch;        /* the rule for one more axis; pending */
+    /* The rule for one more axis (vmap). NULL: composites, whose body has rules; operators without
+     * operands. */
+    void (*batch)(tw_graph *graph, tw_batch *rule);
     int (*factors)(const tw_signature *signature, tw_factor *out); /* composites: NULL */
     void (*cost)(const tw_signature *signature, tw_cost *out);     /* composites: NULL */
     tw_meaning meaning;

@@ -17,15 +17,20 @@ TW_API tw_value tw_neg(tw_value x);
 TW_API tw_value tw_abs(tw_value x);
 TW_API tw_value tw_sign(tw_value x);
 TW_API tw_value tw_exp(tw_value x);
+TW_API tw_value tw_expm1(tw_value x); /* e^x - 1, exact near 0 */
 TW_API tw_value tw_log(tw_value x);
+TW_API tw_value tw_log1p(tw_value x); /* ln(1 + x), exact near 0 */
 TW_API tw_value tw_sqrt(tw_value x);
 TW_API tw_value tw_rsqrt(tw_value x);
 TW_API tw_value tw_sin(tw_value x);
 TW_API tw_value tw_cos(tw_value x);
 TW_API tw_value tw_tanh(tw_value x);
 TW_API tw_value tw_sigmoid(tw_value x); /* the operator `logistic` */
+TW_API tw_value tw_erf(tw_value x);
 TW_API tw_value tw_floor(tw_value x);
-TW_API tw_value tw_not(tw_value x); /* bool */
+TW_API tw_value tw_ceil(tw_value x);
+TW_API tw_value tw_round(tw_value x); /* halves to the even integer */
+TW_API tw_value tw_not(tw_value x);   /* bool */
 TW_API tw_value tw_square(tw_value x);
 TW_API tw_value tw_scale(tw_value x, double factor);
 TW_API tw_value tw_shift(tw_value x, double offset);

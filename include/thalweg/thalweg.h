@@ -5,6 +5,8 @@
 #include <thalweg/base.h>
 #include <thalweg/data.h>
 #include <thalweg/graph.h>
+#include <thalweg/init.h>
+#include <thalweg/loss.h>
 #include <thalweg/model.h>
 #include <thalweg/nn.h>
 #include <thalweg/operator.h>

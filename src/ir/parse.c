@@ -10,6 +10,7 @@
  */
 #include <limits.h>
 #include <stdio.h>
+#include <thalweg/init.h>
 
 #include "ir/attribute.h"
 #include "ir/dimension.h"

@@ -1,5 +1,5 @@
 /* Losses, each a pair of a sum and a weight, and the count of correct answers. */
-#include <thalweg/nn.h>
+#include <thalweg/loss.h>
 
 #include "ir/dimension.h"
 #include "ir/graph.h"

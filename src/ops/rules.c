@@ -2,6 +2,7 @@
 #include "ops/rules.h"
 
 #include <stdio.h>
+#include <thalweg/operators.h>
 
 #include "ir/dimension.h"
 #include "ir/graph.h"
@@ -191,6 +192,24 @@ void rule_cost_elementwise(const tw_signature *signature, tw_cost *out) {
 void rule_vjp_zero(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
     for (int i = 0; i < rule->n_operands; i++) rule->d_operand[i] = (tw_value){0};
+}
+
+tw_value rule_batched(const tw_batch *rule, int i) {
+    tw_value x = rule->operand[i];
+    if (rule->batched[i] || !x.graph) return x;
+    tw_shape shape = rule->operand_type[i].shape, wide = {.rank = shape.rank + 1};
+    if (shape.rank == TW_MAX_RANK)
+        return rule_fail(x.graph, TW_ERR_SHAPE, "%s: no rank is left for an axis of examples",
+                         rule->op->name);
+    wide.dim[0] = rule->size;
+    for (int k = 0; k < shape.rank; k++) wide.dim[k + 1] = shape.dim[k];
+    return tw_broadcast(x, wide);
+}
+
+void rule_batch_leading(tw_graph *graph, tw_batch *rule) {
+    tw_value in[32];
+    for (int i = 0; i < rule->n_operands; i++) in[i] = rule_batched(rule, i);
+    tw_apply(graph, rule->op->name, rule->n_operands, in, rule->attr, rule->result);
 }
 
 void rule_strides(tw_shape shape, int64_t *stride) {

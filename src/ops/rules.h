@@ -63,6 +63,12 @@ void rule_cost_bytes(const tw_signature *signature, tw_cost *out);
 /* The rule of operators that are constant almost everywhere: every gradient is absent. */
 void rule_vjp_zero(tw_graph *graph, tw_vjp *rule);
 
+/* The batch rule of operators to which a further leading axis is nothing special (elementwise
+ * ones): the same operator, operands without the axis broadcast to it. */
+void rule_batch_leading(tw_graph *graph, tw_batch *rule);
+/* Operand i with the axis of examples in front: as it is, or broadcast. Absent stays absent. */
+tw_value rule_batched(const tw_batch *rule, int i);
+
 /* Row-major element strides of known extents. */
 void rule_strides(tw_shape shape, int64_t *stride);
 /* The product of dim[from..to-1], extents known and of an existing array (so it fits). */

@@ -34,6 +34,11 @@ FLOAT_KERNELS(cosine, cosf(x), cos(x))
 FLOAT_KERNELS(hyperbolic, tanhf(x), tanh(x))
 FLOAT_KERNELS(logistic, 1.0f / (1.0f + expf(-x)), 1.0 / (1.0 + exp(-x)))
 FLOAT_KERNELS(floor_of, floorf(x), floor(x))
+FLOAT_KERNELS(ceiling, ceilf(x), ceil(x))
+FLOAT_KERNELS(rounded, rintf(x), rint(x)) /* the default rounding: to the nearest, ties to even */
+FLOAT_KERNELS(exponential_less_1, expm1f(x), expm1(x))
+FLOAT_KERNELS(logarithm_of_1_more, log1pf(x), log1p(x))
+FLOAT_KERNELS(error_function, erff(x), erf(x))
 SCALAR_1(not_bool, uint8_t, uint8_t, !x)
 
 /* Floats to integers saturate, NaN gives 0. */
@@ -137,6 +142,24 @@ static void logistic_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[0] = tw_mul(rule->d_result[0], tw_mul(y, complement(y)));
 }
 
+/* d (e^x - 1) = e^x = y + 1 */
+static void expm1_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    rule->d_operand[0] = tw_mul(rule->d_result[0], tw_shift(rule->result[0], 1));
+}
+
+static void log1p_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    rule->d_operand[0] = tw_div(rule->d_result[0], tw_shift(rule->operand[0], 1));
+}
+
+/* d erf x = 2 / sqrt(pi) e^(-x^2) */
+static void erf_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    tw_value bell = tw_exp(tw_neg(tw_square(rule->operand[0])));
+    rule->d_operand[0] = tw_mul(rule->d_result[0], tw_scale(bell, 1.12837916709551257390));
+}
+
 static const tw_sample any_samples[] = {
     {.operands = "f64[3,5]"}, {.operands = "f64[1]"}, {.operands = "f64[]"},
     {.operands = "f64[0,2]"}, {.operands = "i32[4]"}, {0},
@@ -167,13 +190,19 @@ static const tw_sample step_samples[] = {
     {.operands = "f64[0,2]"},
     {0},
 };
+static const tw_sample half_samples[] = {
+    {.operands = "f64[3,5]", .low = 0.55, .high = 1.45},
+    {.operands = "f64[1]", .low = -0.45, .high = 0.45},
+    {.operands = "f64[0,2]"},
+    {0},
+};
 static const tw_sample bool_samples[] = {
     {.operands = "bool[3,5]"}, {.operands = "bool[1]"}, {.operands = "bool[0,2]"}, {0}};
 
 /* What all entries of this file have in common. */
 #define UNARY_COMMON                                                                               \
-    .operands = "x", .results = "y", .factors = rule_factors_elementwise,                          \
-    .cost = rule_cost_elementwise, .meaning = TW_MEANS_SCALAR
+    .operands = "x", .results = "y", .batch = rule_batch_leading,                                  \
+    .factors = rule_factors_elementwise, .cost = rule_cost_elementwise, .meaning = TW_MEANS_SCALAR
 
 static const tw_operator op_neg = {
     UNARY_COMMON,
@@ -295,6 +324,56 @@ static const tw_operator op_floor = {
     .scalar = FLOAT_TABLE(floor_of),
     .samples = step_samples,
 };
+static const tw_operator op_ceil = {
+    UNARY_COMMON,
+    .name = "ceil",
+    .formula = "y = the least integer >= x",
+    .semantics = "NaN gives NaN; the gradient is 0",
+    .infer = rule_infer_float,
+    .vjp = rule_vjp_zero,
+    .scalar = FLOAT_TABLE(ceiling),
+    .samples = step_samples,
+};
+static const tw_operator op_round = {
+    UNARY_COMMON,
+    .name = "round",
+    .formula = "y = the integer nearest to x",
+    .semantics = "halves go to the even integer; NaN gives NaN; the gradient is 0",
+    .infer = rule_infer_float,
+    .vjp = rule_vjp_zero,
+    .scalar = FLOAT_TABLE(rounded),
+    .samples = half_samples,
+};
+static const tw_operator op_expm1 = {
+    UNARY_COMMON,
+    .name = "expm1",
+    .formula = "y = e^x - 1",
+    .semantics = "exact near 0; NaN gives NaN; overflow gives infinity",
+    .infer = rule_infer_float,
+    .vjp = expm1_vjp,
+    .scalar = FLOAT_TABLE(exponential_less_1),
+    .samples = float_samples,
+};
+static const tw_operator op_log1p = {
+    UNARY_COMMON,
+    .name = "log1p",
+    .formula = "y = ln(1 + x)",
+    .semantics = "exact near 0; -1 gives -infinity; less and NaN give NaN",
+    .infer = rule_infer_float,
+    .vjp = log1p_vjp,
+    .scalar = FLOAT_TABLE(logarithm_of_1_more),
+    .samples = positive_samples,
+};
+static const tw_operator op_erf = {
+    UNARY_COMMON,
+    .name = "erf",
+    .formula = "y = 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x",
+    .semantics = "NaN gives NaN; never outside [-1, 1]",
+    .infer = rule_infer_float,
+    .vjp = erf_vjp,
+    .scalar = FLOAT_TABLE(error_function),
+    .samples = float_samples,
+};
 static const tw_operator op_not = {
     UNARY_COMMON,
     .name = "not",
@@ -338,8 +417,9 @@ static const tw_operator op_cast = {
 };
 
 const tw_operator *const ops_unary[] = {
-    &op_neg, &op_abs,  &op_sign,     &op_exp,   &op_log, &op_sqrt, &op_rsqrt, &op_sin,
-    &op_cos, &op_tanh, &op_logistic, &op_floor, &op_not, &op_cast, NULL,
+    &op_neg,   &op_abs,   &op_sign, &op_exp,      &op_log,   &op_sqrt, &op_rsqrt,
+    &op_sin,   &op_cos,   &op_tanh, &op_logistic, &op_floor, &op_ceil, &op_round,
+    &op_expm1, &op_log1p, &op_erf,  &op_not,      &op_cast,  NULL,
 };
 
 tw_value tw_neg(tw_value x) { return rule_apply1("neg", x, NULL); }
@@ -354,6 +434,11 @@ tw_value tw_cos(tw_value x) { return rule_apply1("cos", x, NULL); }
 tw_value tw_tanh(tw_value x) { return rule_apply1("tanh", x, NULL); }
 tw_value tw_sigmoid(tw_value x) { return rule_apply1("logistic", x, NULL); }
 tw_value tw_floor(tw_value x) { return rule_apply1("floor", x, NULL); }
+tw_value tw_ceil(tw_value x) { return rule_apply1("ceil", x, NULL); }
+tw_value tw_round(tw_value x) { return rule_apply1("round", x, NULL); }
+tw_value tw_expm1(tw_value x) { return rule_apply1("expm1", x, NULL); }
+tw_value tw_log1p(tw_value x) { return rule_apply1("log1p", x, NULL); }
+tw_value tw_erf(tw_value x) { return rule_apply1("erf", x, NULL); }
 tw_value tw_not(tw_value x) { return rule_apply1("not", x, NULL); }
 /* No node where there is nothing to convert. */
 tw_value tw_cast(tw_value x, tw_dtype dtype) {

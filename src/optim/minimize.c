@@ -3,6 +3,7 @@
  * A loss that is a pair is differentiated by its sum; the gradients are divided by the weight
  * once, after microbatches have been added up.
  */
+#include <thalweg/init.h>
 #include <thalweg/operators.h>
 
 #include "grad/microbatch.h"

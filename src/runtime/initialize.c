@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <thalweg/init.h>
 
 #include "base/number.h"
 #include "ir/dimension.h"
