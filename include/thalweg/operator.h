@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-enum { TW_MAX_RESULTS = 4, TW_MAX_FACTORS = 32 };
+enum { TW_MAX_OPERANDS = 32, TW_MAX_RESULTS = 16, TW_MAX_FACTORS = 32 };
 
 typedef enum tw_attr_kind {
     TW_ATTR_INT = 1,
@@ -191,6 +191,7 @@ struct tw_operator {
     tw_scalar_kernel scalar[TW_F64 + 1]; /* by type of operand 0 (operand 1 for select) */
     int (*map)(const tw_signature *signature, int capacity, tw_piece *out);
     bool fills;
+    bool effect; /* runs though nothing reads its results (print) */
     tw_kernel kernel;
     void (*body)(tw_graph *graph, const tw_signature *signature, const tw_value *in, tw_value *out);
     const tw_sample *samples; /* ends with NULL operands */

@@ -3,6 +3,7 @@
 #define THALWEG_THALWEG_H
 
 #include <thalweg/base.h>
+#include <thalweg/control.h>
 #include <thalweg/data.h>
 #include <thalweg/graph.h>
 #include <thalweg/init.h>

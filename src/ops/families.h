@@ -4,7 +4,8 @@
 
 #include <thalweg/operator.h>
 
-extern const tw_operator *const ops_state[]; /* input variable constant call stop_gradient */
+extern const tw_operator *const ops_state[];   /* input variable constant stop_gradient */
+extern const tw_operator *const ops_control[]; /* call checkpoint custom_gradient */
 extern const tw_operator *const ops_unary[];
 extern const tw_operator *const ops_binary[];
 extern const tw_operator *const ops_movement[];

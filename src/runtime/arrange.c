@@ -27,6 +27,7 @@ static void drop_dead(struct code *code, uint8_t *needed) {
     for (size_t i = code->instructions.count; i-- > 0;) {
         instruction *it = &code->instructions.at[i];
         bool live = false;
+        live = live || it->op->effect;
         for (int k = 0; k < it->n_results; k++) live = live || needed[it->result + (uint32_t)k];
         if (!live) continue;
         for (int k = 0; k < it->n_operands; k++)

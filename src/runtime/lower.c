@@ -152,7 +152,7 @@ static tw_status lower_callee(lowering *l, const tw_graph *callee, const node *i
     uint32_t *map = context_allocate(l->context, callee->values.count, sizeof *map);
     if (!map) return no_memory(l);
     const char *outer = l->scope;
-    if (!outer) l->scope = it->meta.scope;
+    if (!outer || *it->meta.scope) l->scope = it->meta.scope;
     size_t next = 0;
     for (int i = 0; i < it->n_operands && next < callee->inputs.count; i++)
         if (operand[i] != ABSENT) map[callee->inputs.at[next++]] = operand[i];
@@ -206,14 +206,13 @@ static tw_status lower_node(lowering *l, const tw_graph *graph, const node *it, 
         status = (result[0] = operand[0], TW_OK);
     else if (is(it, "reshape"))
         status = lower_alias(l, types[0], operand[0], result);
-    else if (is(it, "call"))
-        status =
-            lower_callee(l, code_attr(it->op, it->attr, "function")->function, it, operand, result);
+    else if (operator_calls(it->op))
+        status = lower_callee(l, it->attr[0].function, it, operand, result);
     else if (it->op->meaning == TW_MEANS_BODY && !dispatch_has(it->op, l->code->plain))
         status = lower_composite(l, it, operand, result);
     else {
         status = emit(l, it->op, it->n_operands, operand, it->attr, it->n_results, types,
-                      l->scope ? l->scope : it->meta.scope, result);
+                      *it->meta.scope || !l->scope ? it->meta.scope : l->scope, result);
         for (int i = 1; i < it->n_results; i++) result[i] = result[0] + (uint32_t)i;
     }
     for (int i = 0; !status && i < it->n_results; i++)
@@ -305,10 +304,13 @@ static tw_status lower_results(lowering *l, const tw_graph *graph, int n_out, co
     return TW_OK;
 }
 
-/* Marks what outputs and assigns need. */
+/* Marks what outputs, assigns and effects need. */
 static void mark(const tw_graph *graph, int n_out, const uint32_t *out, bool read_only,
                  uint8_t *live) {
     graph_mark(graph, (size_t)n_out, out, live);
+    for (size_t i = 0; i < graph->nodes.count; i++)
+        if (graph->nodes.at[i].op->effect)
+            graph_mark(graph, 1, &graph->nodes.at[i].first_result, live);
     for (uint32_t i = 0; !read_only && i < graph->variables.count; i++) {
         uint32_t last = graph_final(graph, i);
         if (last != graph->variables.at[i].initial) graph_mark(graph, 1, &last, live);
