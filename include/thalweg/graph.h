@@ -26,6 +26,7 @@ typedef enum tw_mode { TW_SYMBOLIC = 1, TW_IMMEDIATE } tw_mode;
 
 typedef struct tw_graph_opts {
     bool training; /* dropout drops, batch norm uses the batch */
+    bool check;    /* immediate: as in tw_compile_opts, an operator that makes a NaN fails */
     void *reserved_[4];
 } tw_graph_opts;
 
@@ -109,9 +110,11 @@ TW_API bool tw_ok(tw_value value); /* neither absent nor poisoned nor stale */
 TW_API void tw_tape_begin(tw_graph *graph);
 TW_API tw_status tw_tape_end(tw_graph *graph, int n, tw_value *keep);
 /* Immediate graphs: the computed elements; `bytes` is checked. tw_item: of one element, NaN on
- * any failure. tw_print writes name, type and elements to standard output, at the user's word. */
+ * any failure. */
 TW_API tw_status tw_read(tw_value value, void *destination, size_t bytes);
 TW_API double tw_item(tw_value value);
+/* Writes name, type and the first elements to standard output: an immediate graph at once, a
+ * compiled program in every run, when it comes to it. */
 TW_API void tw_print(tw_value value);
 
 /*

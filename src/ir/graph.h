@@ -94,7 +94,7 @@ struct tw_graph {
     tw_store *store;
     variable_table *table; /* the store's, or NULL */
     tw_mode mode;
-    bool training;
+    bool training, check;
     VECTOR(node) nodes;
     VECTOR(value) values;
     VECTOR(graph_variable) variables;

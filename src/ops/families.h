@@ -6,6 +6,7 @@
 
 extern const tw_operator *const ops_state[];   /* input variable constant stop_gradient */
 extern const tw_operator *const ops_control[]; /* call checkpoint custom_gradient */
+extern const tw_operator *const ops_print[];
 extern const tw_operator *const ops_unary[];
 extern const tw_operator *const ops_binary[];
 extern const tw_operator *const ops_movement[];
