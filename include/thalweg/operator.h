@@ -108,21 +108,33 @@ typedef struct tw_batch {
  * of several factors lists them major to minor, in the order of the array. With more than
  * TW_FACTOR_OPERANDS operands, each further one is as the last.
  */
-enum { TW_FACTOR_OPERANDS = 6 };
+enum { TW_FACTOR_OPERANDS = 12 };
 typedef enum tw_factor_kind {
-    TW_FACTOR_PASS = 1,  /* cut in operands and results alike */
+    TW_FACTOR_PASS = 1,  /* cut in operands and results alike; a result without it is whole */
     TW_FACTOR_REDUCE,    /* cut in operands; the results are partial (sum, max, ...) */
     TW_FACTOR_REPLICATE, /* cannot be cut */
-    TW_FACTOR_PERMUTE,   /* a cut gives the right pieces in another order (reverse) */
-    TW_FACTOR_HALO       /* a cut needs `low`, `high` neighbours (windows) */
+    TW_FACTOR_PERMUTE,   /* a cut gives the right pieces, the last one first (reverse) */
+    /* A cut of the results: the piece from a to b - 1 needs the operand from a stride - low to
+     * (b - 1) stride + high, and what of it lies outside the operand as padding of its own. */
+    TW_FACTOR_HALO
 } tw_factor_kind;
 typedef enum tw_reduction { TW_SUM = 1, TW_MAX, TW_MIN, TW_PROD } tw_reduction;
+/* The attributes that a piece has of its own: each is its number plus 1, 0 for none. Of a list it
+ * is the entry `entry`; a list that is empty stands for zeros (of `whole`: for that of `extent`). */
+typedef struct tw_factor_attr {
+    int8_t entry;
+    int8_t extent;    /* states the extent of the dimension */
+    int8_t start;     /* an integer or list: what the piece's first place adds to */
+    int8_t whole;     /* a list: the extent before the cut */
+    int8_t low, high; /* TW_FACTOR_HALO: padding */
+} tw_factor_attr;
 typedef struct tw_factor {
     tw_factor_kind kind;
     int64_t size;
     tw_reduction reduction;
     int64_t low, high, stride, dilation;
     int8_t operand[TW_FACTOR_OPERANDS], result[TW_MAX_RESULTS];
+    tw_factor_attr attr;
 } tw_factor;
 
 typedef struct tw_cost {

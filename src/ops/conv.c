@@ -257,6 +257,8 @@ static int form_factors(const tw_signature *signature, places at, tw_factor *out
         out[n].high = (w.dim[i] - 1) * dilation - low;
         out[n].stride = entry(&attr[CONV_STRIDE], i, 1);
         out[n].dilation = dilation;
+        out[n].attr =
+            (tw_factor_attr){.entry = (int8_t)i, .low = CONV_LOW + 1, .high = CONV_HIGH + 1};
         set_axis(&out[n], at.y, i + 1);
         if (!halo) out[++n] = rule_factor(TW_FACTOR_REPLICATE, x.dim[i + 1]);
         set_axis(&out[n++], at.x, i + 1);

@@ -570,6 +570,12 @@ static const tw_operator scatter = {
     .samples = scatter_samples,
 };
 
+static int iota_factors(const tw_signature *signature, tw_factor *out) {
+    int n = rule_factors_stated(signature, IOTA_SHAPE, out);
+    if (n) out[signature->attr[IOTA_AXIS].i].attr.start = IOTA_START + 1;
+    return n;
+}
+
 static const tw_operator iota = {
     .name = "iota",
     .formula = "y[..., i, ...] = start + i along axis",
@@ -579,7 +585,7 @@ static const tw_operator iota = {
     .attributes = iota_specs,
     .infer = iota_infer,
     .no_vjp = "it has no operands",
-    .factors = rule_factors_elementwise,
+    .factors = iota_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_LOOPS,
     .kernel = iota_kernel,

@@ -69,6 +69,7 @@ static int reshape_factors(const tw_signature *signature, tw_factor *out) {
         int64_t size = known && b < a ? b : a;
         out[n] = rule_factor(TW_FACTOR_PASS, size);
         out[n].operand[0] = (int8_t)(i - 1);
+        out[n].attr = (tw_factor_attr){.entry = (int8_t)(k - 1), .extent = RESHAPE_SHAPE + 1};
         out[n++].result[0] = (int8_t)(k - 1);
         a = a == size ? 1 : a / size;
         b = b == size ? 1 : b / size;
@@ -231,13 +232,9 @@ static void broadcast_vjp(tw_graph *graph, tw_vjp *rule) {
 
 static int broadcast_factors(const tw_signature *signature, tw_factor *out) {
     const tw_shape *axes = &signature->attr[BROADCAST_AXES].list;
-    tw_shape shape = signature->result[0].shape;
-    for (int i = 0; i < shape.rank; i++) {
-        out[i] = rule_factor(TW_FACTOR_PASS, shape.dim[i]);
-        out[i].result[0] = (int8_t)i;
-    }
+    int n = rule_factors_stated(signature, BROADCAST_SHAPE, out);
     for (int i = 0; i < axes->rank; i++) out[axes->dim[i]].operand[0] = (int8_t)i;
-    return shape.rank;
+    return n;
 }
 
 static const tw_attr_spec broadcast_attributes[] = {

@@ -37,6 +37,16 @@ static tw_status infer(tw_signature *signature) {
     return status ? status : rule_result(signature, 0, TW_U32, attr[SHAPE].list);
 }
 
+/* A piece says where it stands in the whole. */
+static int factors(const tw_signature *signature, tw_factor *out) {
+    int n = rule_factors_stated(signature, SHAPE, out);
+    for (int i = 0; i < n; i++) {
+        out[i].attr.start = OFFSET + 1;
+        out[i].attr.whole = FULL + 1;
+    }
+    return n;
+}
+
 /* About 60 integer operations for a block of four words. */
 static void cost(const tw_signature *signature, tw_cost *out) {
     rule_cost_bytes(signature, out);
@@ -123,7 +133,7 @@ static const tw_operator random_bits = {
     .attributes = attributes,
     .infer = infer,
     .no_vjp = "the result is an integer that does not vary smoothly",
-    .factors = rule_factors_elementwise,
+    .factors = factors,
     .cost = cost,
     .meaning = TW_MEANS_LOOPS,
     .kernel = kernel,

@@ -149,6 +149,16 @@ int rule_factors_elementwise(const tw_signature *signature, tw_factor *out) {
     return shape.rank;
 }
 
+int rule_factors_stated(const tw_signature *signature, int attribute, tw_factor *out) {
+    tw_shape shape = signature->result[0].shape;
+    for (int axis = 0; axis < shape.rank; axis++) {
+        out[axis] = rule_factor(TW_FACTOR_PASS, shape.dim[axis]);
+        out[axis].result[0] = (int8_t)axis;
+        out[axis].attr = (tw_factor_attr){.entry = (int8_t)axis, .extent = (int8_t)(attribute + 1)};
+    }
+    return shape.rank;
+}
+
 int rule_factors_whole(const tw_signature *signature, tw_factor *out) {
     int n = 0;
     for (int i = 0; i < signature->n_operands && i < TW_FACTOR_OPERANDS; i++) {

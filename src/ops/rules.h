@@ -50,6 +50,8 @@ tw_factor rule_whole_operand(int operand, int axis, int64_t size);
 tw_factor rule_whole_result(int axis, int64_t size);
 /* Every dimension passes; operands and results have one shape (or none at all). */
 int rule_factors_elementwise(const tw_signature *signature, tw_factor *out);
+/* So, of a result whose extents attribute number `attribute` states. */
+int rule_factors_stated(const tw_signature *signature, int attribute, tw_factor *out);
 /* Nothing can be cut. */
 int rule_factors_whole(const tw_signature *signature, tw_factor *out);
 

@@ -121,7 +121,9 @@ static int slice_factors(const tw_signature *signature, tw_factor *out) {
         bool kept = signature->attr[SLICE_START].list.dim[i] == 0 &&
                     signature->attr[SLICE_LIMIT].list.dim[i] == from.dim[i] &&
                     signature->attr[SLICE_STEP].list.dim[i] == 1;
-        n += kept_factors(signature, i, kept, &out[n]);
+        int added = kept_factors(signature, i, kept, &out[n]);
+        if (kept) out[n].attr = (tw_factor_attr){.entry = (int8_t)i, .extent = SLICE_LIMIT + 1};
+        n += added;
     }
     return n;
 }

@@ -28,6 +28,10 @@ static tw_status input_infer(tw_signature *signature) {
                        signature->attr[INPUT_SHAPE].list);
 }
 
+static int input_factors(const tw_signature *signature, tw_factor *out) {
+    return rule_factors_stated(signature, INPUT_SHAPE, out);
+}
+
 static const tw_attr_spec input_attributes[] = {
     {"name", TW_ATTR_STRING, "\"\"", NULL, "what the input is called"},
     {"dtype", TW_ATTR_DTYPE, NULL, NULL, "its element type"},
@@ -42,7 +46,7 @@ static const tw_operator op_input = {
     .attributes = input_attributes,
     .infer = input_infer,
     .no_vjp = no_operands,
-    .factors = rule_factors_elementwise,
+    .factors = input_factors,
     .cost = no_cost,
     .meaning = TW_MEANS_STATE,
     .no_samples = "its value is the caller's",
@@ -54,6 +58,10 @@ static tw_status variable_infer(tw_signature *signature) {
     }
     return rule_result(signature, 0, (tw_dtype)signature->attr[VARIABLE_DTYPE].i,
                        signature->attr[VARIABLE_SHAPE].list);
+}
+
+static int variable_factors(const tw_signature *signature, tw_factor *out) {
+    return rule_factors_stated(signature, VARIABLE_SHAPE, out);
 }
 
 static const tw_attr_spec variable_attributes[] = {
@@ -71,7 +79,7 @@ static const tw_operator op_variable = {
     .attributes = variable_attributes,
     .infer = variable_infer,
     .no_vjp = no_operands,
-    .factors = rule_factors_elementwise,
+    .factors = variable_factors,
     .cost = no_cost,
     .meaning = TW_MEANS_STATE,
     .no_samples = "its value is the store's",
@@ -169,6 +177,10 @@ static tw_status splat_kernel(const tw_kernel_call *call) {
     return TW_OK;
 }
 
+static int splat_factors(const tw_signature *signature, tw_factor *out) {
+    return rule_factors_stated(signature, SPLAT_SHAPE, out);
+}
+
 static const tw_attr_spec splat_attributes[] = {
     {"dtype", TW_ATTR_DTYPE, NULL, NULL, "the element type"},
     {"shape", TW_ATTR_DIMS, NULL, NULL, "the shape"},
@@ -191,7 +203,7 @@ static const tw_operator op_splat = {
     .attributes = splat_attributes,
     .infer = splat_infer,
     .no_vjp = no_operands,
-    .factors = rule_factors_elementwise,
+    .factors = splat_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_LOOPS,
     .kernel = splat_kernel,

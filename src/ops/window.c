@@ -111,6 +111,7 @@ static int factors(const tw_signature *signature, tw_factor *out) {
         out[axis].high = entry(signature->attr, WINDOW, i) - 1 - out[axis].low;
         out[axis].stride = entry(signature->attr, STRIDE, i);
         out[axis].dilation = 1;
+        out[axis].attr = (tw_factor_attr){.entry = (int8_t)i, .low = LOW + 1, .high = HIGH + 1};
     }
     return x.rank;
 }
