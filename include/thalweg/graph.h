@@ -126,6 +126,12 @@ TW_API tw_graph *tw_graph_parse(tw_context *context, tw_store *store, const char
 /* Graphviz DOT: phases in colours, scopes as boxes. */
 TW_API char *tw_graph_dot(tw_graph *graph);
 TW_API void tw_string_free(tw_context *context, char *string);
+/*
+ * A table for people: a row for each scope of the forward phase with its last output, the numbers of
+ * its parameters, floating-point operations, and the bytes that it keeps for the backward phase (of
+ * all its results, in a graph without one). '?' where an extent is open. The caller's string.
+ */
+TW_API char *tw_graph_summary(tw_graph *graph);
 /* Checks every rule of the representation. */
 TW_API tw_status tw_graph_verify(tw_graph *graph);
 /* Names the results of a symbolic graph; tw_compile does it for its outputs. */
