@@ -74,8 +74,8 @@ static bool known(const tw_signature *signature) {
     return true;
 }
 
-/* NaN where an extent is no number. */
-static double flops_of(const summary *s, const node *it) {
+/* NaN where an extent is no number. False when memory is out. */
+static bool flops_of(const summary *s, const node *it, double *flops) {
     tw_type operand[TW_MAX_OPERANDS] = {{0}}, result[TW_MAX_RESULTS];
     for (int i = 0; i < it->n_operands; i++)
         if (it->operand[i] != ABSENT) operand[i] = s->graph->values.at[it->operand[i]].type;
@@ -83,10 +83,10 @@ static double flops_of(const summary *s, const node *it) {
         result[i] = s->graph->values.at[it->first_result + (uint32_t)i].type;
     tw_signature signature = {s->context, it->op, it->n_operands, it->n_results,
                               operand,    result, it->attr};
-    if (!known(&signature)) return NAN;
-    tw_cost cost = {0, 0};
-    signature_cost(&signature, &cost);
-    return cost.flops;
+    tw_cost cost = {NAN, 0};
+    bool good = !known(&signature) || signature_cost(&signature, &cost);
+    *flops = cost.flops;
+    return good;
 }
 
 /* A reshape is another view of what it reads. */
@@ -100,7 +100,8 @@ static double bytes_of(const summary *s, const node *it, int result) {
 }
 
 static bool add_node(summary *s, const node *it) {
-    double flops = flops_of(s, it);
+    double flops;
+    if (!flops_of(s, it, &flops)) return false;
     s->flops[it->meta.phase] += flops;
     if (it->meta.phase != PHASE_FORWARD) return true;
     row *to = row_of(s, it->meta.scope);
