@@ -28,16 +28,23 @@ static tw_value bias_of(tw_value x, int64_t filters) {
 }
 
 /* In the layer's scope. */
-static tw_value convolve(tw_value x, int64_t filters, const int64_t *window,
+static tw_value convolve(tw_value x, const char *name, int64_t filters, const int64_t *window,
                          const tw_conv_opts *conv, const tw_conv_layer_opts *opts) {
     tw_graph *graph = x.graph;
     tw_type type = tw_type_of(x);
     int rank = type.shape.rank;
-    int64_t groups = conv->groups ? conv->groups : 1;
-    int64_t in = tw_dim_div(graph->module->context, type.shape.dim[rank - 1], groups);
+    int64_t groups = conv->groups ? conv->groups : 1, channels = type.shape.dim[rank - 1];
+    int64_t in = tw_dim_div(graph->module->context, channels, groups);
+    if (in == TW_DIM_NONE || filters < 1) {
+        tw_fail(graph,
+                "convolution \"%s\": %lld groups of %lld channels, which they must divide, and "
+                "%lld filters, expected at least 1",
+                name, (long long)groups, (long long)channels, (long long)filters);
+        return rule_poison(graph);
+    }
     tw_init init = layer_init(opts ? &opts->weight : NULL, tw_he_normal());
-    tw_value w =
-        tw_parameter(graph, "weight", type.dtype, weight_shape(rank, window, in, filters), init);
+    tw_shape shape = weight_shape(rank, window, in, filters);
+    tw_value w = tw_parameter(graph, "weight", type.dtype, shape, init);
     if (!opts || !opts->no_bias) return tw_conv_bias(x, w, bias_of(x, filters), conv);
     tw_conv_opts plain = *conv; /* tw_conv refuses an activation */
     plain.relu = false;
@@ -51,7 +58,8 @@ tw_value tw_conv_layer(tw_value x, const char *name, int64_t filters, const int6
     tw_value y = rule_poison(x.graph);
     tw_conv_opts conv = {0};
     if (opts) conv = opts->conv;
-    if (spatial("tw_conv_layer", x, name, window)) y = convolve(x, filters, window, &conv, opts);
+    if (spatial("tw_conv_layer", x, name, window))
+        y = convolve(x, name, filters, window, &conv, opts);
     tw_scope_end(x.graph);
     return y;
 }
@@ -79,7 +87,7 @@ tw_value tw_depthwise_conv_layer(tw_value x, const char *name, int64_t multiplie
                     name, (long long)conv.groups, (long long)channels);
         } else {
             conv.groups = channels;
-            y = convolve(x, filters, window, &conv, opts);
+            y = convolve(x, name, filters, window, &conv, opts);
         }
     }
     tw_scope_end(graph);

@@ -64,7 +64,7 @@ tw_value tw_resize_nearest(tw_value x, const int64_t *extent) {
     const char *name = "tw_resize_nearest";
     if (!usable(name, x, extent, 1, 3)) return rule_poison(x.graph);
     tw_context *context = x.graph->module->context;
-    for (int axis = 1; axis + 1 < tw_shape_of(x).rank; axis++) {
+    for (int axis = 1; tw_ok(x) && axis + 1 < tw_shape_of(x).rank; axis++) {
         int64_t in = tw_shape_of(x).dim[axis], out = extent[axis - 1];
         if (in == out) continue;
         int32_t *index = context_allocate(context, (size_t)out, sizeof *index);
@@ -72,9 +72,8 @@ tw_value tw_resize_nearest(tw_value x, const int64_t *extent) {
         for (int64_t i = 0; i < out; i++) index[i] = (int32_t)(i * in / out);
         x = pick(x, axis, TW_SHAPE(out), index);
         context_release(context, index);
-        if (!tw_ok(x)) break;
     }
-    return tw_snapshot(x);
+    return tw_ok(x) ? tw_snapshot(x) : x;
 }
 
 /* ---- bilinear ---- */

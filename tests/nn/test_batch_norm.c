@@ -116,9 +116,9 @@ static void test_evaluation(void **state) {
 }
 
 /* One step on 8 examples, in `parts`: the loss, and what the store holds then. */
-static double step(int parts, bool training, bool frozen, tw_status *status) {
+static double step(int64_t batch, int parts, bool training, bool frozen, tw_status *status) {
     tw_graph *g = tw_graph_new(context, store, TW_SYMBOLIC, &(tw_graph_opts){.training = training});
-    tw_value x = tw_input(g, "x", TW_F64, TW_SHAPE(BATCH, CHANNELS));
+    tw_value x = tw_input(g, "x", TW_F64, TW_SHAPE(batch, CHANNELS));
     tw_value h =
         tw_batch_norm(tw_dense(x, "fc", 4, NULL), "n", &(tw_batch_norm_opts){.frozen = frozen});
     tw_value loss = tw_mean(tw_square(tw_shift(tw_gelu(h), -0.3)));
@@ -133,17 +133,17 @@ static double step(int parts, bool training, bool frozen, tw_status *status) {
     return number;
 }
 
-/* Statistics are those of the whole batch, however it is cut. */
-static void test_microbatches(void **state) {
-    (void)state;
-    static const char *const paths[] = {"fc/weight", "n/scale", "n/bias", "n/mean", "n/variance"};
-    enum { PATHS = 5, MOST = 16 };
+static const char *const paths[] = {"fc/weight", "n/scale", "n/bias", "n/mean", "n/variance"};
+enum { PATHS = 5, MOST = 16 };
+
+/* A step on `batch` examples in `parts` leaves what one on 8 examples at once leaves. */
+static void same_step(int64_t batch, int parts) {
     tw_status status;
-    double loss = step(1, true, false, &status), want[PATHS][MOST], have[MOST];
+    double loss = step(BATCH, 1, true, false, &status), want[PATHS][MOST], have[MOST];
     int n[PATHS];
     for (int i = 0; i < PATHS; i++) n[i] = numbers_at(store, paths[i], MOST, want[i]);
     store = tw_store_new(context, &(tw_store_opts){.seed = 3});
-    double again = step(4, true, false, &status);
+    double again = step(batch, parts, true, false, &status);
     assert_int_equal(status, TW_OK);
     assert_near("loss", 1, &again, &loss, 1e-13);
     for (int i = 0; i < PATHS; i++) {
@@ -152,13 +152,24 @@ static void test_microbatches(void **state) {
     }
 }
 
+/* Statistics are those of the whole batch, however it is cut. */
+static void test_microbatches(void **state) {
+    (void)state;
+    same_step(BATCH, 4);
+}
+
+static void test_symbolic_step(void **state) {
+    (void)state;
+    same_step(tw_symbol(context, "n"), 1);
+}
+
 static void test_minimize_wants_training(void **state) {
     (void)state;
     tw_status status;
-    step(1, false, false, &status);
+    step(BATCH, 1, false, false, &status);
     assert_int_equal(status, TW_ERR_ARGUMENT);
     assert_non_null(strstr(tw_message(context), "tw_minimize: tw_batch_norm in scope \"n\""));
-    step(1, false, true, &status);
+    step(BATCH, 1, false, true, &status);
     assert_int_equal(status, TW_OK);
 }
 
@@ -177,8 +188,13 @@ static void test_parameters(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        EACH(test_running),    EACH(test_running_symbolic), EACH(test_running_immediate),
-        EACH(test_evaluation), EACH(test_microbatches),     EACH(test_minimize_wants_training),
+        EACH(test_running),
+        EACH(test_running_symbolic),
+        EACH(test_running_immediate),
+        EACH(test_evaluation),
+        EACH(test_microbatches),
+        EACH(test_symbolic_step),
+        EACH(test_minimize_wants_training),
         EACH(test_parameters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

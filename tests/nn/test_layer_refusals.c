@@ -21,6 +21,7 @@ REFUSAL(conv_rank, tw_conv_layer(v->flat, "c", 3, window, NULL))
 REFUSAL(conv_window, tw_conv_layer(v->x, "c", 3, NULL, NULL))
 REFUSAL(conv_name, tw_conv_layer(v->x, "", 3, window, NULL))
 REFUSAL(conv_groups, tw_conv_layer(v->x, "c", 3, window, &(tw_conv_layer_opts){.conv.groups = 4}))
+REFUSAL(conv_filters, tw_conv_layer(v->x, "c", 0, window, NULL))
 REFUSAL(depthwise_rank, tw_depthwise_conv_layer(v->flat, "c", 1, window, NULL))
 REFUSAL(depthwise_multiplier, tw_depthwise_conv_layer(v->x, "c", 0, window, NULL))
 REFUSAL(depthwise_groups,
@@ -71,7 +72,8 @@ static const struct {
     {conv_rank, "tw_conv_layer \"c\": x has rank 2, expected (batch, space..., in)"},
     {conv_window, "and a window"},
     {conv_name, "tw_conv_layer needs a name"},
-    {conv_groups, "c/weight"},
+    {conv_groups, "convolution \"c\": 4 groups of 6 channels, which they must divide"},
+    {conv_filters, "and 0 filters, expected at least 1"},
     {depthwise_rank, "tw_depthwise_conv_layer \"c\": x has rank 2"},
     {depthwise_multiplier, "6 channels times 0"},
     {depthwise_groups, "2 groups for 6 channels; leave groups at 0"},
@@ -103,7 +105,7 @@ static const struct {
     {batch_norm_one, "1 elements for each channel, expected at least 2 in training"},
     {batch_norm_momentum, "momentum is -0.5"},
     {prelu_scalar, "tw_prelu \"p\": x is a scalar"},
-    {gelu_type, "gelu: operand 0 is i32, expected f32 or f64"},
+    {gelu_type, "gelu in scope \"outer\": operand 0 is i32, expected f32 or f64"},
     {average_pool_rank, "tw_average_pool: x of rank 2"},
 };
 
