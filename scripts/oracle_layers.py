@@ -160,6 +160,7 @@ def norms():
     layer("layer_norm_bare", [2, 3, 4], scale=False, bias=False)
     rms("rms_norm", [2, 3, 4])
     rms("rms_norm_bare", [3, 5], scale=False, eps=0.1)
+    rms("rms_norm_exact", [2, 4], eps=0)
     group("group_norm", [2, 2, 3, 4], 2)
     group("group_norm1d", [2, 3, 6], 3, bias=False, eps=0.1)
     group("group_norm_flat", [3, 4], 2, scale=False)

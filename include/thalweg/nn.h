@@ -52,7 +52,7 @@ TW_API tw_value tw_conv_transpose_layer(tw_value x, const char *name, int64_t fi
  * extent of x; they start at 1 and 0.
  */
 typedef struct tw_norm_opts {
-    double epsilon; /* 0: 1e-5 */
+    double epsilon; /* 0: 1e-5; TW_ZERO: none */
     bool no_scale, no_bias;
     void *reserved_[4];
 } tw_norm_opts;

@@ -1,4 +1,6 @@
 /* Normalisation layers: the composites with scale and bias, and batch norm's running statistics. */
+#include <thalweg/optim.h>
+
 #include "ir/dimension.h"
 #include "ir/graph.h"
 #include "nn/layer.h"
@@ -10,10 +12,10 @@ static const double EPSILON = 1e-5, MOMENTUM = 0.1;
 /* A number of the options, or its default where it is 0; false with the graph's error below 0. */
 static bool number_of(tw_graph *graph, const char *layer, const char *name, const char *what,
                       double given, double fallback, double *out) {
-    *out = given == 0 ? fallback : given;
-    if (*out > 0) return true;
-    tw_fail(graph, "%s \"%s\": %s is %g, expected a positive number, or 0 for %g", layer, name,
-            what, given, fallback);
+    *out = given == 0 ? fallback : given == TW_ZERO ? 0 : given;
+    if (*out >= 0) return true;
+    tw_fail(graph, "%s \"%s\": %s is %g, expected a positive number, 0 for %g, or TW_ZERO", layer,
+            name, what, given, fallback);
     return false;
 }
 

@@ -96,7 +96,7 @@ static const struct {
     {layer_norm_scalar, "tw_layer_norm \"n\": x has rank 0, expected at least 1"},
     {layer_norm_type, "i32"},
     {layer_norm_name, "tw_layer_norm needs a name"},
-    {layer_norm_epsilon, "epsilon is -1, expected a positive number, or 0 for 1e-05"},
+    {layer_norm_epsilon, "epsilon is -1, expected a positive number, 0 for 1e-05, or TW_ZERO"},
     {rms_norm_scalar, "tw_rms_norm \"n\": x has rank 0"},
     {group_norm_groups, "4 groups do not divide the 6 channels"},
     {group_norm_zero, "0 groups, expected at least 1"},

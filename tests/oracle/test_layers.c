@@ -134,6 +134,7 @@ static const oracle_case cases[] = {
     CASE("layer_norm_bare", layer_norm, .norm = {.no_scale = true, .no_bias = true}),
     {"rms_norm", rms_norm, &(const config){0}, false},
     CASE("rms_norm_bare", rms_norm, .norm = {.epsilon = 0.1, .no_scale = true}),
+    CASE("rms_norm_exact", rms_norm, .norm = {.epsilon = TW_ZERO}),
     CASE("group_norm", group_norm, .size = 2),
     CASE("group_norm1d", group_norm, .size = 3, .norm = {.epsilon = 0.1, .no_bias = true}),
     CASE("group_norm_flat", group_norm, .size = 2, .norm = {.no_scale = true}),
