@@ -38,6 +38,20 @@ TW_API tw_value tw_relu(tw_value x);
 TW_API tw_value tw_cast(tw_value x, tw_dtype dtype);
 TW_API tw_value tw_stop_gradient(tw_value x);
 
+/* Activations, elementwise on floats; tw_relu, tw_tanh and tw_sigmoid are above. */
+TW_API tw_value tw_gelu(tw_value x);      /* x P(X <= x) for a normal X, by erf */
+TW_API tw_value tw_gelu_tanh(tw_value x); /* its approximation by tanh, as in GPT-2 */
+TW_API tw_value tw_silu(tw_value x);      /* x sigmoid(x); "swish" */
+TW_API tw_value tw_softplus(tw_value x);  /* ln(1 + e^x), without overflow */
+TW_API tw_value tw_mish(tw_value x);      /* x tanh(softplus(x)) */
+TW_API tw_value tw_leaky_relu(tw_value x, double slope); /* x > 0 ? x : slope x */
+TW_API tw_value tw_elu(tw_value x, double alpha);        /* x > 0 ? x : alpha (e^x - 1) */
+TW_API tw_value tw_selu(tw_value x);         /* elu and a scale: Klambauer et al. 2017 */
+TW_API tw_value tw_relu6(tw_value x);        /* x clipped to [0, 6] */
+TW_API tw_value tw_hard_tanh(tw_value x);    /* x clipped to [-1, 1] */
+TW_API tw_value tw_hard_sigmoid(tw_value x); /* x / 6 + 1/2 clipped to [0, 1] */
+TW_API tw_value tw_hard_swish(tw_value x);   /* x hard_sigmoid(x) */
+
 /* Elementwise, two operands of one type, or three. */
 TW_API tw_value tw_add(tw_value a, tw_value b);
 TW_API tw_value tw_sub(tw_value a, tw_value b);
@@ -95,14 +109,46 @@ TW_API tw_value tw_conv(tw_value x, tw_value w, const tw_conv_opts *opts);
 /* conv + bias (out) + activation as one composite. */
 TW_API tw_value tw_conv_bias(tw_value x, tw_value w, tw_value bias, const tw_conv_opts *opts);
 
+/*
+ * The transpose of a convolution: x (batch, space..., in), w (space..., out/groups, in) ->
+ * (batch, space..., out), each spatial extent
+ *     (in - 1) stride + (window - 1) dilation + 1 - low - high + output_padding.
+ * Zero or NULL: stride 1, dilation 1, groups 1, no padding. Dumoulin & Visin 2016, ch. 4.
+ */
+typedef struct tw_conv_transpose_opts {
+    int64_t stride[3], low[3], high[3]; /* low, high: elements of the result that are cut off */
+    int64_t dilation[3];
+    int64_t output_padding[3]; /* further elements after the last; less than the stride */
+    int64_t groups;
+    bool same; /* out = in * stride; low, high and output_padding are ignored */
+    void *reserved_[4];
+} tw_conv_transpose_opts;
+TW_API tw_value tw_conv_transpose(tw_value x, tw_value w, const tw_conv_transpose_opts *opts);
+
 /* Windows over the spatial axes of x (batch, space..., channels). */
 typedef struct tw_pool_opts {
     int64_t window[3], stride[3]; /* stride 0: the window */
     int64_t low[3], high[3];
+    bool exclude_padding; /* tw_average_pool: divide by the window's elements that are in x */
     void *reserved_[4];
 } tw_pool_opts;
 TW_API tw_value tw_max_pool(tw_value x, const tw_pool_opts *opts);
-TW_API tw_value tw_average_pool(tw_value x, const tw_pool_opts *opts); /* padding counts as zero */
+/* Padding counts as zero unless excluded; a window of nothing but padding gives 0. */
+TW_API tw_value tw_average_pool(tw_value x, const tw_pool_opts *opts);
+/* Over all spatial axes, of any number: -> (batch, channels). Equal maxima share the gradient. */
+TW_API tw_value tw_global_average_pool(tw_value x);
+TW_API tw_value tw_global_max_pool(tw_value x);
+/* To extent[i] regions on spatial axis i of 1 to 3: region k is floor(k in / out) up to, not with,
+ * ceil((k + 1) in / out), as PyTorch has it. Spatial extents must be numbers. */
+TW_API tw_value tw_adaptive_average_pool(tw_value x, const int64_t *extent);
+TW_API tw_value tw_adaptive_max_pool(tw_value x, const int64_t *extent);
+
+/* Resizing of the spatial axes of x (batch, space..., channels) to extent[i] elements; spatial
+ * extents must be numbers. Nearest, 1 to 3 axes: element i is that of floor(i in / out). */
+TW_API tw_value tw_resize_nearest(tw_value x, const int64_t *extent);
+/* x (batch, height, width, channels). Element i lies at (i + 1/2) in / out - 1/2, not below 0; with
+ * align_corners at i (in - 1) / (out - 1), so that the first and last elements stay in place. */
+TW_API tw_value tw_resize_bilinear(tw_value x, const int64_t *extent, bool align_corners);
 
 /* Indexing. i32 or i64 indices; a negative one gives zeros, one past the end TW_ERR_INDEX. */
 TW_API tw_value tw_take(tw_value table, tw_value indices);             /* rows of axis 0 */

@@ -17,7 +17,9 @@ extern const tw_operator *const ops_window[];
 extern const tw_operator *const ops_index[];
 extern const tw_operator *const ops_random[];
 extern const tw_operator
-    *const ops_composite[];                   /* relu loss softmax cross entropy conv_bias pools */
+    *const ops_composite[]; /* relu loss softmax cross entropy conv_bias pools */
+extern const tw_operator *const ops_activation[];
+extern const tw_operator *const ops_normalization[];
 extern const tw_operator *const ops_update[]; /* sgd momentum adam */
 
 /* Registers them all. */

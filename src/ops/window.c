@@ -286,6 +286,15 @@ static const tw_operator window_argmax = {
 
 const tw_operator *const ops_window[] = {&window_sum, &window_argmax, NULL};
 
+/* How many elements of x each window sees: (1, space..., 1), at least 1. */
+static tw_value seen_by_window(tw_value x, const tw_attr *attr) {
+    tw_type type = tw_type_of(x);
+    type.shape.dim[0] = type.shape.dim[type.shape.rank - 1] = 1;
+    tw_value ones = tw_full(x.graph, type.dtype, type.shape, 1);
+    tw_value count = rule_apply1("window_sum", ones, attr);
+    return tw_max(count, tw_literal(count, 1));
+}
+
 tw_value tw_average_pool(tw_value x, const tw_pool_opts *opts) {
     tw_graph *graph = rule_graph(1, &x);
     if (!rule_usable("tw_average_pool", 1, &x)) return rule_poison(graph);
@@ -306,5 +315,7 @@ tw_value tw_average_pool(tw_value x, const tw_pool_opts *opts) {
         padded |= opts->low[i] != 0 || opts->high[i] != 0;
     }
     if (!padded) attr[LOW] = attr[HIGH] = rule_ints(0, NULL);
-    return tw_scale(rule_apply1("window_sum", x, attr), 1 / size);
+    tw_value sum = rule_apply1("window_sum", x, attr);
+    if (padded && opts->exclude_padding && tw_ok(sum)) return tw_div(sum, seen_by_window(x, attr));
+    return tw_scale(sum, 1 / size);
 }
