@@ -75,6 +75,15 @@ tw_value tw_triplet_margin(tw_value anchor, tw_value positive, tw_value negative
     return loss_mean("tw_triplet_margin", losses, o.weights);
 }
 
+/* Row i of a shall find row i of b. A product of its own for each direction, instead of the
+ * transposed one, is computed by rows of a: microbatches can cut it. */
+static tw_value find_own(tw_value a, tw_value b, double temperature) {
+    tw_value logits = tw_scale(tw_matmul(a, tw_transpose(b)), 1 / temperature);
+    tw_value labels = tw_iota(a.graph, TW_I32, TW_SHAPE(tw_shape_of(a).dim[0]), 0);
+    const tw_value pair[] = {logits, labels};
+    return tw_apply(a.graph, "cross_entropy", 2, pair, NULL, NULL);
+}
+
 tw_value tw_info_nce(tw_value queries, tw_value keys, const tw_info_nce_opts *opts) {
     const tw_value in[] = {queries, keys};
     if (!loss_alike("tw_info_nce", 2, in, "queries and keys"))
@@ -87,14 +96,8 @@ tw_value tw_info_nce(tw_value queries, tw_value keys, const tw_info_nce_opts *op
                          "than 0",
                          (int)shape.rank, temperature);
     }
-    tw_value logits = tw_scale(tw_matmul(queries, tw_transpose(keys)), 1 / temperature);
-    tw_value labels = tw_iota(queries.graph, TW_I32, TW_SHAPE(shape.dim[0]), 0);
-    const tw_value pair[] = {logits, labels};
-    tw_value losses = tw_apply(queries.graph, "cross_entropy", 2, pair, NULL, NULL);
-    if (opts && opts->symmetric) {
-        const tw_value other[] = {tw_transpose(logits), labels};
-        tw_value back = tw_apply(queries.graph, "cross_entropy", 2, other, NULL, NULL);
-        losses = tw_scale(tw_add(losses, back), 0.5);
-    }
+    tw_value losses = find_own(queries, keys, temperature);
+    if (opts && opts->symmetric)
+        losses = tw_scale(tw_add(losses, find_own(keys, queries, temperature)), 0.5);
     return loss_mean("tw_info_nce", losses, opts ? opts->weights : (tw_value){0});
 }
