@@ -9,9 +9,8 @@
 
 typedef struct ctc {
     int64_t batch, time, length, states;
-    tw_value emission; /* (batch, time, states): log-probability of the state's class */
-    tw_value skip;     /* (batch, states): 0 where a path may come from two states before */
-    tw_value active;   /* (batch, time): bool, before the input's end */
+    tw_value skip;   /* (batch, states): 0 where a path may come from two states before */
+    tw_value active; /* (batch, time): bool, before the input's end */
 } ctc;
 
 static bool refused(tw_value logits, tw_value labels, const tw_value *lengths, int64_t blank) {
@@ -91,23 +90,30 @@ static tw_value add_3(tw_value a, tw_value b, tw_value c) {
     return tw_add(tw_log(tw_add(sum, tw_exp(tw_sub(c, top)))), top);
 }
 
-static tw_value emission_at(const ctc *c, int64_t t) {
-    return tw_reshape(tw_slice(c->emission, 1, t, 1), TW_SHAPE(c->batch, c->states));
+/* One step of the recursion: eq. 6 and 7. emission (batch, 1, states). */
+static tw_value step(const ctc *c, tw_value alpha, tw_value emission, int64_t t) {
+    emission = tw_reshape(emission, TW_SHAPE(c->batch, c->states));
+    if (t == 0) {
+        tw_value state = tw_iota(emission.graph, TW_I32, TW_SHAPE(c->states), 0);
+        tw_value start = tw_compare(TW_LT, state, tw_literal(state, 2));
+        return tw_select(start, emission, tw_literal(emission, LOSS_LOG_ZERO));
+    }
+    tw_value wide = tw_pad(alpha, 1, 2, 0, LOSS_LOG_ZERO);
+    tw_value one = tw_slice(wide, 1, 1, c->states), two = tw_slice(wide, 1, 0, c->states);
+    tw_value next = tw_add(add_3(alpha, one, tw_add(two, c->skip)), emission);
+    return tw_select(tw_slice(c->active, 1, t, 1), next, alpha);
 }
 
-/* alpha (batch, states) after the last time of each example: eq. 6 and 7. */
-static tw_value forward(const ctc *c) {
-    tw_value first = emission_at(c, 0);
-    tw_value state = tw_iota(first.graph, TW_I32, TW_SHAPE(c->states), 0);
-    tw_value start = tw_compare(TW_LT, state, tw_literal(state, 2));
-    tw_value alpha = tw_select(start, first, tw_literal(first, LOSS_LOG_ZERO));
-    for (int64_t t = 1; t < c->time; t++) {
-        tw_value wide = tw_pad(alpha, 1, 2, 0, LOSS_LOG_ZERO);
-        tw_value one = tw_slice(wide, 1, 1, c->states), two = tw_slice(wide, 1, 0, c->states);
-        tw_value next = tw_add(add_3(alpha, one, tw_add(two, c->skip)), emission_at(c, t));
-        alpha = tw_select(tw_slice(c->active, 1, t, 1), next, alpha);
-    }
-    return alpha;
+/*
+ * alpha (batch, states) after the last time of each example. Emissions (batch, count, states) from
+ * time t are halved until one is left: a slice's gradient is as large as what it is cut from, so
+ * single steps cut from all would make memory and time grow with the square of time.
+ */
+static tw_value forward(const ctc *c, tw_value alpha, tw_value emission, int64_t t, int64_t count) {
+    if (count == 1) return step(c, alpha, emission, t);
+    int64_t half = count / 2;
+    alpha = forward(c, alpha, tw_slice(emission, 1, 0, half), t, half);
+    return forward(c, alpha, tw_slice(emission, 1, half, count - half), t + half, count - half);
 }
 
 /* Paths end in the last label or the blank after it: eq. 8. */
@@ -134,10 +140,11 @@ tw_value tw_ctc(tw_value logits, tw_value labels, tw_value input_lengths, tw_val
     const tw_attr attr[] = {tw_attr_int(2), tw_attr_dims(TW_SHAPE(0))}; /* axis, shared */
     tw_value p = o.log_probabilities ? logits : tw_log_softmax(logits);
     tw_value emission = rule_apply2("gather", p, classes, attr);
-    c.emission = tw_max(emission, tw_literal(emission, LOSS_LOG_ZERO));
+    emission = tw_max(emission, tw_literal(emission, LOSS_LOG_ZERO));
     c.skip = skips(&c, classes, tw_dtype_of(logits));
     c.active = before(input_lengths, c.time);
-    tw_value losses = tw_neg(total(&c, forward(&c), label_lengths));
+    tw_value alpha = forward(&c, (tw_value){0}, emission, 0, c.time);
+    tw_value losses = tw_neg(total(&c, alpha, label_lengths));
     tw_value impossible = tw_compare(TW_GT, losses, tw_literal(losses, -LOSS_LOG_ZERO / 2));
     losses = tw_select(impossible, tw_literal(losses, o.zero_infinity ? 0 : INFINITY), losses);
     if (o.per_label) {

@@ -2,6 +2,7 @@
 #include <thalweg/operators.h>
 
 #include "ops/composite.h"
+#include "ops/families.h"
 
 static void binary_cross_entropy_body(tw_graph *graph, const tw_signature *signature,
                                       const tw_value *in, tw_value *out) {
@@ -25,7 +26,7 @@ static const tw_sample binary_cross_entropy_samples[] = {
     {.operands = NULL},
 };
 
-const tw_operator op_binary_cross_entropy = {
+static const tw_operator op_binary_cross_entropy = {
     .name = "binary_cross_entropy",
     .formula = "loss = max(x, 0) - x target + log(1 + exp(-|x|))",
     .semantics = "NaN gives NaN; an infinite x gives NaN or an infinity",
@@ -36,3 +37,5 @@ const tw_operator op_binary_cross_entropy = {
     .body = binary_cross_entropy_body,
     .samples = binary_cross_entropy_samples,
 };
+
+const tw_operator *const ops_binary_cross_entropy[] = {&op_binary_cross_entropy, NULL};

@@ -174,15 +174,8 @@ tw_value tw_log_softmax(tw_value x) {
 }
 
 const tw_operator *const ops_composite[] = {
-    &op_relu,
-    &op_relu_grad,
-    &op_loss,
-    &op_softmax,
-    &op_cross_entropy,
-    &op_cross_entropy_grad,
-    &op_conv_bias,
-    &op_max_pool,
-    &op_max_pool_grad,
-    &op_binary_cross_entropy,
+    &op_relu,      &op_relu_grad,     &op_loss,
+    &op_softmax,   &op_cross_entropy, &op_cross_entropy_grad,
+    &op_conv_bias, &op_max_pool,      &op_max_pool_grad,
     NULL,
 };

@@ -7,7 +7,6 @@
 #include "ops/rules.h"
 
 extern const tw_operator op_cross_entropy, op_cross_entropy_grad;
-extern const tw_operator op_binary_cross_entropy;
 extern const tw_operator op_conv_bias;
 extern const tw_operator op_max_pool, op_max_pool_grad;
 

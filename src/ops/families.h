@@ -17,6 +17,7 @@ extern const tw_operator *const ops_random[];
 extern const tw_operator
     *const ops_composite[];                   /* relu loss softmax cross entropy conv_bias pools */
 extern const tw_operator *const ops_update[]; /* sgd momentum adam */
+extern const tw_operator *const ops_binary_cross_entropy[];
 
 /* Registers them all. */
 tw_status ops_register(tw_context *context);
