@@ -268,6 +268,70 @@ static void test_open_batch(void **state) {
     assert_near("one by one", 5, sum, all, 1e-6);
 }
 
+/* parse(print(g)) prints the same; an infinite literal too. */
+static void check_text(tw_graph *g) {
+    char *first = tw_graph_print(g);
+    tw_graph *again = first ? tw_graph_parse(context, NULL, first) : NULL;
+    char *second = again ? tw_graph_print(again) : NULL;
+    if (!second) fail_msg("%s", tw_message(context));
+    assert_string_equal(first, second);
+    tw_string_free(context, first);
+    tw_string_free(context, second);
+    tw_graph_free(again);
+}
+
+/* No NaN in a gradient: an impossible alignment, a probability of 0, lists without items. */
+static void test_finite(void **state) {
+    (void)state;
+    tw_graph *g = tw_graph_new(context, NULL, TW_SYMBOLIC, NULL);
+    const double pair[] = {1, 1, 1, 2}, times[] = {2, 3}, counts[] = {2, 2};
+    double p[2 * 3 * 3], relevance[] = {-1, -1, -1, 2, -1, 0};
+    for (int i = 0; i < 2 * 3 * 3; i++) p[i] = i % 4 == 1 ? -INFINITY : log(1.0 / 3);
+    tw_value in[] = {
+        tw_input(g, "p", TW_F32, TW_SHAPE(2, 3, 3)), tw_input(g, "pair", TW_I32, TW_SHAPE(2, 2)),
+        tw_input(g, "times", TW_I32, TW_SHAPE(2)), tw_input(g, "counts", TW_I32, TW_SHAPE(2)),
+        tw_input(g, "relevance", TW_F32, TW_SHAPE(2, 3))};
+    tw_value scores = tw_reshape(tw_slice(in[0], 1, 0, 1), TW_SHAPE(2, 3));
+    scores = tw_exp(scores);
+    tw_value out[8] = {
+        tw_ctc(in[0], in[1], in[2], in[3], &(tw_ctc_opts){.log_probabilities = true}),
+        tw_listnet(scores, in[4], NULL), tw_listmle(scores, in[4], NULL),
+        tw_pairwise_logistic(scores, in[4], NULL)};
+    for (int i = 0; i < 4; i++) tw_grad(out[i], 1, i ? &scores : in, &out[4 + i]);
+    check_text(g);
+    tw_program *program = tw_compile(g, 5, in, 8, out, NULL);
+    tw_tensor *data[] = {tensor_of(context, TW_F32, TW_SHAPE(2, 3, 3), p),
+                         tensor_of(context, TW_I32, TW_SHAPE(2, 2), pair),
+                         tensor_of(context, TW_I32, TW_SHAPE(2), times),
+                         tensor_of(context, TW_I32, TW_SHAPE(2), counts),
+                         tensor_of(context, TW_F32, TW_SHAPE(2, 3), relevance)},
+              *result[8] = {NULL};
+    if (!program || tw_run(program, data, result)) fail_msg("%s", tw_message(context));
+    assert_true(isinf(tw_tensor_item(result[0])));
+    for (int i = 1; i < 8; i++) {
+        double number[MOST];
+        int n = numbers_of(result[i], MOST, number);
+        for (int k = 0; k < n; k++)
+            if (!isfinite(number[k])) fail_msg("output %d has %g at %d", i, number[k], k);
+        if (i == 4) /* the impossible example has no gradient */
+            for (int k = 0; k < 9; k++) assert_true(number[k] == 0);
+    }
+}
+
+/* Computed at once as compiled; and the perplexity of even logits is their number. */
+static void test_immediate(void **state) {
+    (void)state;
+    tw_graph *g = tw_graph_new(context, NULL, TW_IMMEDIATE, NULL);
+    const int32_t label[] = {0, 3, -1};
+    tw_value logits = tw_zeros(g, TW_F32, TW_SHAPE(3, 4));
+    tw_value labels = tw_constant_of(g, TW_I32, TW_SHAPE(3), label);
+    double have[] = {tw_item(tw_perplexity(tw_cross_entropy(logits, labels, NULL))),
+                     tw_item(tw_top_k_correct(logits, labels, 1)),
+                     tw_item(tw_correct(logits, labels)),
+                     tw_item(tw_top_k_correct(logits, labels, 4))};
+    assert_near("at once", 4, have, (double[]){4, 1, 1, 2}, 1e-6);
+}
+
 /* Runtime indices past the end. */
 static void test_past_the_end(void **state) {
     (void)state;
@@ -364,6 +428,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_microbatches), cmocka_unit_test(test_weighted_mean),
         cmocka_unit_test(test_open_batch),   cmocka_unit_test(test_past_the_end),
+        cmocka_unit_test(test_finite),       cmocka_unit_test(test_immediate),
         cmocka_unit_test(test_refusals),     cmocka_unit_test(test_ctc_refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
