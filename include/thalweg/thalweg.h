@@ -8,6 +8,7 @@
 #include <thalweg/graph.h>
 #include <thalweg/init.h>
 #include <thalweg/loss.h>
+#include <thalweg/metric.h>
 #include <thalweg/model.h>
 #include <thalweg/nn.h>
 #include <thalweg/operator.h>

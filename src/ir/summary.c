@@ -146,10 +146,10 @@ static const char *const sizes[] = {" B", " KiB", " MiB", " GiB", " TiB", NULL};
 
 static void print_row(const summary *s, const char *name, int width, uint32_t last, double numbers,
                       double flops, double kept, text *out) {
-    text shape = {.context = s->context};
-    if (last != ABSENT) type_print(s->context, s->graph->values.at[last].type, &shape);
-    text_add(out, "%-*s  %-20s", width, name, shape.at ? shape.at : "");
-    text_drop(&shape);
+    text_add(out, "%-*s  ", width, name);
+    size_t start = out->length;
+    if (last != ABSENT) type_print(s->context, s->graph->values.at[last].type, out);
+    text_add(out, "%*s", out->length - start < 20 ? (int)(20 - (out->length - start)) : 0, "");
     add_amount(out, numbers, 1000, counts);
     add_amount(out, flops, 1000, counts);
     add_amount(out, kept, 1024, sizes);

@@ -21,6 +21,7 @@ extern const tw_operator
 extern const tw_operator *const ops_activation[];
 extern const tw_operator *const ops_normalization[];
 extern const tw_operator *const ops_update[]; /* sgd momentum adam */
+extern const tw_operator *const ops_binary_cross_entropy[];
 
 /* Registers them all. */
 tw_status ops_register(tw_context *context);
