@@ -49,4 +49,9 @@ conv_geometry conv_geometry_of(tw_type x, tw_type w, tw_type y, const tw_attr *a
 void conv_plain(tw_context *context, const conv_geometry *g, tw_dtype dtype, const void *x,
                 const void *w, void *y);
 
+/* Batch rules of conv, conv_input_grad and conv_weight_grad. */
+void conv_batch(tw_graph *graph, tw_batch *rule);
+void conv_input_grad_batch(tw_graph *graph, tw_batch *rule);
+void conv_weight_grad_batch(tw_graph *graph, tw_batch *rule);
+
 #endif

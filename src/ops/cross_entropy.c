@@ -4,6 +4,7 @@
  */
 #include <thalweg/operators.h>
 
+#include "ops/batch.h"
 #include "ops/composite.h"
 
 /* (rows) -> (rows, classes) */
@@ -76,6 +77,7 @@ const tw_operator op_cross_entropy = {
     .operands = "logits labels",
     .results = "loss (lse)",
     .vjp = cross_entropy_vjp,
+    .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
     .body = cross_entropy_body,
     .samples = cross_entropy_samples,
@@ -106,6 +108,7 @@ const tw_operator op_cross_entropy_grad = {
     .semantics = "a row with a negative label gets zeros; a label past the end is TW_ERR_INDEX",
     .operands = "logits labels lse d_loss",
     .results = "d_logits",
+    .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
     .body = cross_entropy_grad_body,
     .samples = cross_entropy_grad_samples,

@@ -9,6 +9,7 @@
 #include "base/number.h"
 #include "base/parallel.h"
 #include "ir/graph.h"
+#include "ops/batch.h"
 #include "ops/families.h"
 #include "ops/rules.h"
 
@@ -35,6 +36,25 @@ static tw_status infer(tw_signature *signature) {
         status = tw_refuse(signature, TW_ERR_ARGUMENT, "offset has a negative entry");
     }
     return status ? status : rule_result(signature, 0, TW_U32, attr[SHAPE].list);
+}
+
+/* Other numbers for each example: they are pieces of one array, whose axis 0 they are. vmap asks
+ * for this also where no operand is batched. */
+static void batch(tw_graph *graph, tw_batch *rule) {
+    const tw_attr *attr = rule->attr;
+    if (rule->batched[0] || attr[SHAPE].list.rank == TW_MAX_RANK) {
+        rule->result[0] = rule_fail(
+            graph, rule->batched[0] ? TW_ERR_UNSUPPORTED : TW_ERR_SHAPE, "random_bits: %s",
+            rule->batched[0] ? "the run is one for all examples, which draw other numbers anyway"
+                             : "no rank is left for an axis of examples");
+        return;
+    }
+    const tw_shape *full = &attr[attr[FULL].list.rank ? FULL : SHAPE].list;
+    tw_attr wide[ATTRS] = {attr[KEY], batch_list(rule->size, &attr[SHAPE].list),
+                           batch_list(rule->size, full), attr[OFFSET]};
+    if (!attr[FULL].list.rank) wide[FULL] = attr[FULL];
+    if (attr[OFFSET].list.rank) wide[OFFSET] = batch_list(0, &attr[OFFSET].list);
+    rule->result[0] = rule_apply1("random_bits", rule->operand[0], wide);
 }
 
 /* About 60 integer operations for a block of four words. */
@@ -123,6 +143,7 @@ static const tw_operator random_bits = {
     .attributes = attributes,
     .infer = infer,
     .no_vjp = "the result is an integer that does not vary smoothly",
+    .batch = batch,
     .factors = rule_factors_elementwise,
     .cost = cost,
     .meaning = TW_MEANS_LOOPS,
