@@ -260,19 +260,17 @@ static void pad_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[1] = tw_sum(tw_select(mask, tw_literal(d, 0), d));
     bool ends = false, gaps = false;
     for (int i = 0; i < from.rank; i++) {
+        if (from.dim[i] < 0) { /* symbolic: low, high >= 0 */
+            if (low.dim[i] || high.dim[i]) d = tw_slice(d, i, low.dim[i], from.dim[i]);
+            low.dim[i] = high.dim[i] = 0;
+        }
         ends = ends || low.dim[i] || high.dim[i];
         gaps = gaps || step.dim[i];
         low.dim[i] = -low.dim[i];
         high.dim[i] = -high.dim[i];
         step.dim[i] += 1;
     }
-    bool known = shape_known(from);
-    if (ends && known) d = pad_by(d, &low, &high, &none, zero);
-    if (ends && !known) { /* low, high >= 0 where the extent is symbolic */
-        for (int i = 0; i < from.rank; i++) {
-            if (low.dim[i] || high.dim[i]) d = tw_slice(d, i, -low.dim[i], from.dim[i]);
-        }
-    }
+    if (ends) d = pad_by(d, &low, &high, &none, zero);
     if (gaps) {
         tw_attr attr[] = {tw_attr_dims(none), tw_attr_dims(tw_shape_of(d)), tw_attr_dims(step)};
         d = rule_apply1("slice", d, attr);
