@@ -32,6 +32,7 @@ typedef struct trial {
     int operand[SAMPLE_OPERANDS];  /* which of the sample's they are */
     bool batched[SAMPLE_OPERANDS]; /* by operand that is there */
     bool gradients;
+    int64_t symbol; /* the number of examples in a graph for any of them; 0: it is known */
 } trial;
 
 /* The graph's inputs and outputs: operands, weights of results; results, gradients. */
@@ -79,7 +80,7 @@ static tw_type type_of(const trial *t, int i, bool whole) {
     tw_type type = t->s[0].operand[t->operand[i]];
     if (whole || !t->batched[i]) return type;
     tw_type wide = {type.dtype, {.rank = type.shape.rank + 1}};
-    wide.shape.dim[0] = t->examples;
+    wide.shape.dim[0] = t->symbol ? t->symbol : t->examples;
     for (int k = 0; k < type.shape.rank; k++) wide.shape.dim[k + 1] = type.shape.dim[k];
     return wide;
 }
@@ -117,6 +118,8 @@ static size_t bytes_of(tw_type type) {
 /* Data of input i of `b` for the examples from `first` on; weights follow from the place. */
 static tw_tensor *data_for(const trial *t, const build *b, int i, int64_t first, bool loop) {
     tw_type type = tw_type_of(b->in[i]);
+    if (t->symbol && type.shape.rank && type.shape.dim[0] == t->symbol)
+        type.shape.dim[0] = t->examples;
     tw_tensor *made = tw_tensor_new(t->s[0].context, type.dtype, type.shape);
     assert_non_null(made);
     char *to = tw_tensor_map(made);
@@ -169,9 +172,9 @@ static void compare(const trial *t, const build *b, int i, int64_t n, const doub
     double apart = sample_distance(n, have, want);
     double allowed = dtype == TW_F64 ? TOLERANCE_F64 : dtype == TW_F32 ? TOLERANCE_F32 : 0;
     if (!(apart <= allowed))
-        sample_fail(&t->s[0], "%s %d of %lld examples is %g off the loop's, %g allowed",
-                    b->gradient_of[i] < 0 ? "result" : "gradient", i, (long long)t->examples, apart,
-                    allowed);
+        sample_fail(&t->s[0], "%s %d of %lld%s examples is %g off the loop's, %g allowed",
+                    b->gradient_of[i] < 0 ? "result" : "gradient", i, (long long)t->examples,
+                    t->symbol ? " (open)" : "", apart, allowed);
 }
 
 static void check_trial(const trial *t) {
@@ -217,8 +220,9 @@ static void check_sample(tw_context *context, const tw_operator *op, int number,
     const int64_t sizes[] = {EXAMPLES, 1, 0};
     for (int which = 0; which <= t.n; which++) { /* t.n: all of them */
         for (int i = 0; i < t.n; i++) t.batched[i] = which == t.n || which == i;
-        for (int k = 0; k < 3; k++) {
-            t.examples = sizes[k];
+        for (int k = 0; k < 6; k++) {
+            t.examples = sizes[k % 3];
+            t.symbol = k < 3 ? 0 : tw_symbol(context, "examples");
             check_trial(&t);
         }
     }
