@@ -15,13 +15,19 @@ enum { OPERANDS = 32 };
 /* The nodes of one function on their way into `graph`. */
 typedef struct batching {
     tw_graph *graph;
-    const tw_graph *body;
+    tw_graph *body;
     int64_t size;
     bool inherit;     /* the nodes' metadata go along; otherwise graph->meta holds */
     uint32_t *map;    /* by value of the body: the value in `graph` */
     uint8_t *batched; /* by value of the body: that has the axis of examples */
     uint8_t *live;    /* by node of the body, or NULL: all are needed */
 } batching;
+
+/* A failure inside becomes that of the graph. */
+static bool take_error(tw_graph *graph, const tw_graph *made) {
+    graph_error(graph, made->status, "vmap: %s", made->message);
+    return false;
+}
 
 static bool named(const node *it, const char *name) { return !strcmp(it->op->name, name); }
 
@@ -178,7 +184,9 @@ static bool append_node(batching *b, uint32_t index) {
         any |= batched[i];
     }
     if (b->inherit) b->graph->meta = it->meta;
-    if (!any && !batch_draws((tw_graph *)(uintptr_t)b->body, it)) return copy_node(b, it, operand);
+    if (!any) any = batch_draws(b->body, it);
+    if (b->body->status) return take_error(b->graph, b->body);
+    if (!any) return copy_node(b, it, operand);
     if (!by_rule_or_body(b->graph, it, b->size, operand, batched, result, has)) return false;
     for (int i = 0; i < it->n_results; i++) {
         if (has[i] && !check_type(b, it, i, result[i])) return false;
@@ -198,7 +206,7 @@ static bool append_nodes(batching *b) {
     return true;
 }
 
-static bool batching_start(batching *b, tw_graph *graph, const tw_graph *body, int64_t size) {
+static bool batching_start(batching *b, tw_graph *graph, tw_graph *body, int64_t size) {
     tw_context *context = graph->module->context;
     size_t values = body->values.count;
     *b = (batching){.graph = graph, .body = body, .size = size};
@@ -289,12 +297,6 @@ static int64_t prepare(tw_graph *graph, int n, const tw_value *in, const int *ax
     return size;
 }
 
-/* A failure inside becomes that of the graph. */
-static tw_graph *take_error(tw_graph *graph, const tw_graph *made) {
-    graph_error(graph, made->status, "vmap: %s", made->message);
-    return NULL;
-}
-
 /* The function for the types of one example, as a graph: its variables are those of `graph`, its
  * random operators count on. */
 static tw_graph *build(tw_graph *graph, tw_function function, const void *config, int n_in,
@@ -329,7 +331,7 @@ static tw_graph *build(tw_graph *graph, tw_function function, const void *config
         graph_error(made, TW_ERR_MEMORY, "out of memory");
     }
     context_release(context, in);
-    return made->status ? take_error(graph, made) : made;
+    return made->status && !take_error(graph, made) ? NULL : made;
 }
 
 /* The outer graph's variable of the same path. */

@@ -57,7 +57,7 @@ static void add_gradients(const trial *t, build *b) {
     int n_x = 0, n_results = b->n_out;
     for (int i = 0; i < n_results; i++) {
         if (t->s[0].residual[i] || !is_float(tw_dtype_of(b->out[i]))) continue;
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "w%d", i);
         tw_value weights = tw_input(b->graph, name, tw_dtype_of(b->out[i]), tw_shape_of(b->out[i]));
         b->in[b->n_in++] = weights;
@@ -89,7 +89,7 @@ static void build_graph(const trial *t, bool loop, build *b) {
     *b = (build){.graph = tw_graph_new(s->context, NULL, TW_SYMBOLIC, NULL)};
     for (int i = 0; i < MAX_OUT; i++) b->gradient_of[i] = -1;
     for (int i = 0; i < t->n; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "x%d", i);
         tw_type type = type_of(t, i, loop);
         b->in[b->n_in++] = tw_input(b->graph, name, type.dtype, type.shape);

@@ -1,6 +1,6 @@
 /*
- * vmap as a transform: axes, variables, gradients around and inside, nesting, random numbers, calls,
- * open numbers of examples, assigns, metadata, refusals.
+ * vmap as a transform: axes, variables, gradients around and inside, nesting, random numbers,
+ * calls, open numbers of examples, assigns, metadata, refusals.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -29,7 +29,8 @@ static int sample_count(const tw_operator *op) {
     return n;
 }
 
-/* Its gradient and batch rule are those of the function it names, as a composite's are those of its body. */
+/* Its gradient and its batch rule are those of the function it names, as a composite's are those
+ * of its body. */
 static bool names_function(const tw_operator *op) {
     for (const tw_attr_spec *a = op->attributes; a && a->name; a++)
         if (a->kind == TW_ATTR_FUNCTION) return true;
