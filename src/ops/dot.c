@@ -159,8 +159,7 @@ static void batch(tw_graph *graph, tw_batch *rule) {
                                        : batch_axes(axes);
     }
     int at = rule->attr[BATCH_A].list.rank;
-    if (!rule->batched[0])
-        at = rule->operand_type[0].shape.rank - rule->attr[CONTRACT_A].list.rank;
+    if (!rule->batched[0]) at = rule->operand_type[0].shape.rank - rule->attr[CONTRACT_A].list.rank;
     tw_value y = rule_apply2("dot", rule->operand[0], rule->operand[1], attr);
     rule->result[0] = both ? y : batch_move(y, at, 0);
 }

@@ -185,20 +185,20 @@ static void gather_batch(tw_graph *graph, tw_batch *rule) {
         rule->result[0] = batch_move(y, (int)attr[AXIS].i, 0);
         return;
     }
-    tw_attr wide[] = {tw_attr_int(attr[AXIS].i + 1),
-                      rule->batched[1] ? batch_axes_too(&attr[SHARED].list)
-                                       : batch_axes(&attr[SHARED].list)};
+    tw_attr wide[] = {tw_attr_int(attr[AXIS].i + 1), rule->batched[1]
+                                                         ? batch_axes_too(&attr[SHARED].list)
+                                                         : batch_axes(&attr[SHARED].list)};
     rule->result[0] = apply_gather(wide, x, index);
 }
 
 static void scatter_batch(tw_graph *graph, tw_batch *rule) {
     (void)graph;
     const tw_attr *attr = rule->attr;
-    tw_attr wide[] = {tw_attr_int(attr[AXIS].i + 1),
-                      rule->batched[1] ? batch_axes_too(&attr[SHARED].list)
-                                       : batch_axes(&attr[SHARED].list)};
-    rule->result[0] = apply_scatter(wide, (int)attr[HOW].i, rule_batched(rule, 0),
-                                    rule->operand[1], rule_batched(rule, 2));
+    tw_attr wide[] = {tw_attr_int(attr[AXIS].i + 1), rule->batched[1]
+                                                         ? batch_axes_too(&attr[SHARED].list)
+                                                         : batch_axes(&attr[SHARED].list)};
+    rule->result[0] = apply_scatter(wide, (int)attr[HOW].i, rule_batched(rule, 0), rule->operand[1],
+                                    rule_batched(rule, 2));
 }
 
 /* Axes of x, of the index and of the gathered array: `rows` is -1 where that is the result. */
