@@ -100,6 +100,18 @@ TW_API void tw_grad(tw_value y, int n, const tw_value *x, tw_value *dx);
 /* If `gradient` is a sum of rows at indices (of an embedding), gives the pair and true. */
 TW_API bool tw_grad_sparse(tw_value gradient, tw_value *indices, tw_value *rows);
 
+/*
+ * out[i] = the function for many examples at once: in[i] is cut along axis[i] (negative counts
+ * from the end) and the function sees one example, without that axis; TW_WHOLE: the same for every
+ * example. Results get the examples as axis 0. The function may use and create the graph's
+ * variables, which all examples share, and may assign to them what no example changes; its random
+ * numbers differ by example; values of the graph reach it through in[] only. vmap nests, in
+ * gradients and with gradients inside (those of each example).
+ */
+#define TW_WHOLE INT32_MIN
+TW_API void tw_vmap(tw_graph *graph, tw_function function, const void *config, int n_in,
+                    const tw_value *in, const int *axis, int n_out, tw_value *out);
+
 TW_API tw_type tw_type_of(tw_value value);
 TW_API tw_shape tw_shape_of(tw_value value);
 TW_API tw_dtype tw_dtype_of(tw_value value);

@@ -89,7 +89,8 @@ typedef struct tw_vjp {
 /*
  * What a batch rule is given, and fills: the operator for `size` examples at once. A batched
  * operand carries the examples as one more axis, axis 0; the others have none. Every result gets
- * them as axis 0. `size` may be a handle.
+ * them as axis 0. `size` may be a handle. A composite's rule may leave all results absent: then its
+ * body is batched.
  */
 typedef struct tw_batch {
     const tw_operator *op;

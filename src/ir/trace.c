@@ -25,7 +25,10 @@ static void leave(tw_graph *graph, tw_graph *function) {
     graph->draws.capacity = function->draws.capacity;
     function->draws.at = NULL;
     function->draws.count = function->draws.capacity = 0;
-    if (*graph_scope(graph)) tw_scope_end(function);
+    size_t scopes = *graph_scope(graph) ? 1 : 0;
+    if (function->scopes.count != scopes)
+        graph_error(function, TW_ERR_ARGUMENT,
+                    "function @%s: its scopes do not begin and end in it", function->name);
     function->outer = NULL;
     function->table = NULL;
     if (function->skipped && !graph->skipped) graph->skipped = function->skipped;

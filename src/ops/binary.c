@@ -231,8 +231,8 @@ static const tw_sample select_samples[] = {
 
 /* What all entries of this file have in common. */
 #define BINARY_COMMON                                                                              \
-    .results = "y", .factors = rule_factors_elementwise, .cost = rule_cost_elementwise,            \
-    .meaning = TW_MEANS_SCALAR
+    .results = "y", .batch = rule_batch_leading, .factors = rule_factors_elementwise,              \
+    .cost = rule_cost_elementwise, .meaning = TW_MEANS_SCALAR
 
 static const tw_operator op_add = {
     BINARY_COMMON,           .name = "add",

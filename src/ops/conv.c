@@ -364,6 +364,24 @@ static int64_t seer(const conv_geometry *g, const int64_t i[3], const int64_t k[
     return index;
 }
 
+tw_type conv_type(tw_context *context, tw_type x, tw_type w, const tw_attr *attr) {
+    tw_type y = x;
+    int axes = x.shape.rank - 2;
+    for (int i = 0; i < axes; i++)
+        y.shape.dim[i + 1] = out_extent(context, attr, i, x.shape.dim[i + 1], w.shape.dim[i]);
+    y.shape.dim[axes + 1] = w.shape.dim[axes + 1];
+    return y;
+}
+
+void conv_windows(const conv_geometry *g, int32_t *index) {
+    int64_t taps = volume(g->window), o[3], k[3];
+    for (int64_t i = 0; i < volume(g->out) * taps; i++) {
+        position(i / taps, g->out, o);
+        position(i % taps, g->window, k);
+        index[i] = (int32_t)seen(g, o, k);
+    }
+}
+
 /* Positions begin..end-1 of y: all its channels at once, over window and input channels in order. */
 #define DEFINE_FORWARD(T)                                                                          \
     static void forward_##T(void *argument, int64_t begin, int64_t end) {                          \
@@ -571,6 +589,7 @@ static const tw_operator conv = {
     .attributes = conv_specs,
     .infer = conv_infer,
     .vjp = conv_vjp,
+    .batch = conv_batch,
     .factors = conv_factors,
     .cost = conv_cost,
     .meaning = TW_MEANS_LOOPS,
@@ -588,6 +607,7 @@ static const tw_operator input_grad = {
     .attributes = input_grad_specs,
     .infer = input_grad_infer,
     .vjp = input_grad_vjp,
+    .batch = conv_input_grad_batch,
     .factors = input_grad_factors,
     .cost = input_grad_cost,
     .meaning = TW_MEANS_LOOPS,
@@ -605,6 +625,7 @@ static const tw_operator weight_grad = {
     .attributes = weight_grad_specs,
     .infer = weight_grad_infer,
     .vjp = weight_grad_vjp,
+    .batch = conv_weight_grad_batch,
     .factors = weight_grad_factors,
     .cost = weight_grad_cost,
     .meaning = TW_MEANS_LOOPS,

@@ -4,6 +4,7 @@
  */
 #include <thalweg/operators.h>
 
+#include "ops/batch.h"
 #include "ops/composite.h"
 
 static const tw_attr_spec cross_entropy_specs[] = {
@@ -93,6 +94,7 @@ const tw_operator op_cross_entropy = {
     .results = "loss (lse)",
     .attributes = cross_entropy_specs,
     .vjp = cross_entropy_vjp,
+    .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
     .body = cross_entropy_body,
     .samples = cross_entropy_samples,
@@ -132,6 +134,7 @@ const tw_operator op_cross_entropy_grad = {
     .operands = "logits labels lse d_loss",
     .results = "d_logits",
     .attributes = cross_entropy_specs,
+    .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
     .body = cross_entropy_grad_body,
     .samples = cross_entropy_grad_samples,

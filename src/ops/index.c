@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "ir/dimension.h"
 #include "ir/graph.h"
+#include "ops/batch.h"
 #include "ops/families.h"
 #include "ops/rules.h"
 
@@ -171,6 +172,33 @@ static void scatter_vjp(tw_graph *graph, tw_vjp *rule) {
         rule->d_operand[0] = rule->d_result[0];
         rule->d_operand[2] = apply_gather(rule->attr, rule->d_result[0], rule->operand[1]);
     }
+}
+
+/* Where only the index is batched the examples are the first of its own axes. */
+static void gather_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    const tw_attr *attr = rule->attr;
+    tw_value x = rule->operand[0], index = rule->operand[1];
+    if (!rule->batched[0]) {
+        own_axes own = own_of(attr, rule->operand_type[1].shape.rank);
+        tw_value y = apply_gather(attr, x, batch_move(index, 0, own.first));
+        rule->result[0] = batch_move(y, (int)attr[AXIS].i, 0);
+        return;
+    }
+    tw_attr wide[] = {tw_attr_int(attr[AXIS].i + 1), rule->batched[1]
+                                                         ? batch_axes_too(&attr[SHARED].list)
+                                                         : batch_axes(&attr[SHARED].list)};
+    rule->result[0] = apply_gather(wide, x, index);
+}
+
+static void scatter_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    const tw_attr *attr = rule->attr;
+    tw_attr wide[] = {tw_attr_int(attr[AXIS].i + 1), rule->batched[1]
+                                                         ? batch_axes_too(&attr[SHARED].list)
+                                                         : batch_axes(&attr[SHARED].list)};
+    rule->result[0] = apply_scatter(wide, (int)attr[HOW].i, rule_batched(rule, 0), rule->operand[1],
+                                    rule_batched(rule, 2));
 }
 
 /* Axes of x, of the index and of the gathered array: `rows` is -1 where that is the result. */
@@ -545,6 +573,7 @@ static const tw_operator gather = {
     .attributes = gather_specs,
     .infer = gather_infer,
     .vjp = gather_vjp,
+    .batch = gather_batch,
     .factors = gather_factors,
     .cost = gather_cost,
     .meaning = TW_MEANS_LOOPS,
@@ -563,6 +592,7 @@ static const tw_operator scatter = {
     .attributes = scatter_specs,
     .infer = scatter_infer,
     .vjp = scatter_vjp,
+    .batch = scatter_batch,
     .factors = scatter_factors,
     .cost = scatter_cost,
     .meaning = TW_MEANS_LOOPS,

@@ -4,6 +4,7 @@
  */
 #include <thalweg/operators.h>
 
+#include "ops/batch.h"
 #include "ops/composite.h"
 
 enum { POOL_WINDOW, POOL_STRIDE, POOL_LOW, POOL_HIGH, POOL_SPACE };
@@ -83,6 +84,7 @@ const tw_operator op_max_pool = {
     .results = "y (index)",
     .attributes = max_pool_attributes,
     .vjp = max_pool_vjp,
+    .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
     .body = max_pool_body,
     .samples = max_pool_samples,
@@ -145,6 +147,7 @@ const tw_operator op_max_pool_grad = {
     .operands = "index dy",
     .results = "dx",
     .attributes = max_pool_grad_attributes,
+    .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
     .body = max_pool_grad_body,
     .samples = max_pool_grad_samples,

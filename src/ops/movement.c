@@ -6,6 +6,7 @@
 
 #include "ir/dimension.h"
 #include "ir/graph.h"
+#include "ops/batch.h"
 #include "ops/families.h"
 #include "ops/pieces.h"
 #include "ops/reduction.h"
@@ -49,6 +50,12 @@ static int reshape_map(const tw_signature *signature, int capacity, tw_piece *ou
 static void reshape_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
     rule->d_operand[0] = tw_reshape(rule->d_result[0], rule->operand_type[0].shape);
+}
+
+static void reshape_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr = batch_list(rule->size, &rule->attr[RESHAPE_SHAPE].list);
+    rule->result[0] = rule_apply1("reshape", rule->operand[0], &attr);
 }
 
 /*
@@ -104,6 +111,7 @@ static const tw_operator op_reshape = {
     .attributes = reshape_attributes,
     .infer = reshape_infer,
     .vjp = reshape_vjp,
+    .batch = reshape_batch,
     .factors = reshape_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,
@@ -146,6 +154,12 @@ static void transpose_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[0] = tw_permute(rule->d_result[0], inverse);
 }
 
+static void transpose_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr = batch_axes_too(&rule->attr[TRANSPOSE_AXES].list);
+    rule->result[0] = rule_apply1("transpose", rule->operand[0], &attr);
+}
+
 static int transpose_factors(const tw_signature *signature, tw_factor *out) {
     const tw_shape *axes = &signature->attr[TRANSPOSE_AXES].list;
     tw_shape shape = signature->result[0].shape;
@@ -176,6 +190,7 @@ static const tw_operator op_transpose = {
     .attributes = transpose_attributes,
     .infer = transpose_infer,
     .vjp = transpose_vjp,
+    .batch = transpose_batch,
     .factors = transpose_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,
@@ -230,6 +245,13 @@ static void broadcast_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[0] = reduction_apply(rule->d_result[0], TW_SUM, &added);
 }
 
+static void broadcast_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr[] = {batch_list(rule->size, &rule->attr[BROADCAST_SHAPE].list),
+                      batch_axes_too(&rule->attr[BROADCAST_AXES].list)};
+    rule->result[0] = rule_apply1("broadcast", rule->operand[0], attr);
+}
+
 static int broadcast_factors(const tw_signature *signature, tw_factor *out) {
     const tw_shape *axes = &signature->attr[BROADCAST_AXES].list;
     int n = rule_factors_stated(signature, BROADCAST_SHAPE, out);
@@ -261,6 +283,7 @@ static const tw_operator op_broadcast = {
     .attributes = broadcast_attributes,
     .infer = broadcast_infer,
     .vjp = broadcast_vjp,
+    .batch = broadcast_batch,
     .factors = broadcast_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,
@@ -298,6 +321,12 @@ static void reverse_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[0] = rule_apply1("reverse", rule->d_result[0], rule->attr);
 }
 
+static void reverse_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr = batch_axes(&rule->attr[REVERSE_AXES].list);
+    rule->result[0] = rule_apply1("reverse", rule->operand[0], &attr);
+}
+
 static int reverse_factors(const tw_signature *signature, tw_factor *out) {
     const tw_shape *axes = &signature->attr[REVERSE_AXES].list;
     int n = rule_factors_elementwise(signature, out);
@@ -324,6 +353,7 @@ static const tw_operator op_reverse = {
     .attributes = reverse_attributes,
     .infer = reverse_infer,
     .vjp = reverse_vjp,
+    .batch = reverse_batch,
     .factors = reverse_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,

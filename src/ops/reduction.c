@@ -12,6 +12,7 @@
 #include "base/context.h"
 #include "base/parallel.h"
 #include "ir/dimension.h"
+#include "ops/batch.h"
 #include "ops/families.h"
 #include "ops/reduce_kernels.h"
 #include "ops/rules.h"
@@ -277,6 +278,12 @@ static void reduce_vjp(tw_graph *graph, tw_vjp *rule) {
     }
 }
 
+static void reduce_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr[] = {rule->attr[REDUCE_HOW], batch_axes(&rule->attr[REDUCE_AXES].list)};
+    rule->result[0] = rule_apply1("reduce", rule->operand[0], attr);
+}
+
 static int reduce_factors(const tw_signature *signature, tw_factor *out) {
     const tw_shape *axes = &signature->attr[REDUCE_AXES].list;
     tw_shape shape = signature->operand[0].shape;
@@ -328,6 +335,7 @@ static const tw_operator op_reduce = {
     .attributes = reduce_attributes,
     .infer = reduce_infer,
     .vjp = reduce_vjp,
+    .batch = reduce_batch,
     .factors = reduce_factors,
     .cost = reduce_cost,
     .meaning = TW_MEANS_LOOPS,
@@ -402,6 +410,12 @@ static tw_status argmax_kernel(const tw_kernel_call *call) {
     return TW_OK;
 }
 
+static void argmax_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr = tw_attr_int(rule->attr[ARGMAX_AXIS].i + 1);
+    rule->result[0] = rule_apply1("argmax", rule->operand[0], &attr);
+}
+
 static int argmax_factors(const tw_signature *signature, tw_factor *out) {
     tw_shape shape = signature->operand[0].shape;
     int kept = 0;
@@ -433,6 +447,7 @@ static const tw_operator op_argmax = {
     .attributes = argmax_attributes,
     .infer = argmax_infer,
     .no_vjp = "indices have no gradient",
+    .batch = argmax_batch,
     .factors = argmax_factors,
     .cost = reduce_cost,
     .meaning = TW_MEANS_LOOPS,

@@ -5,6 +5,7 @@
 
 #include "ir/dimension.h"
 #include "ir/graph.h"
+#include "ops/batch.h"
 #include "ops/pieces.h"
 #include "ops/rules.h"
 
@@ -101,6 +102,14 @@ static void slice_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[0] = pad_by(rule->d_result[0], &low, &high, &interior, zero);
 }
 
+static void slice_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr[] = {batch_list(0, &rule->attr[SLICE_START].list),
+                      batch_list(rule->size, &rule->attr[SLICE_LIMIT].list),
+                      batch_list(1, &rule->attr[SLICE_STEP].list)};
+    rule->result[0] = rule_apply1("slice", rule->operand[0], attr);
+}
+
 /* One dimension of operand 0 and the result: passes where it is left as it is. */
 static int kept_factors(const tw_signature *signature, int axis, bool kept, tw_factor *out) {
     int64_t from = signature->operand[0].shape.dim[axis], to = signature->result[0].shape.dim[axis];
@@ -154,6 +163,7 @@ const tw_operator op_slice = {
     .attributes = slice_attributes,
     .infer = slice_infer,
     .vjp = slice_vjp,
+    .batch = slice_batch,
     .factors = slice_factors,
     .cost = slice_cost,
     .meaning = TW_MEANS_MAP,
@@ -252,24 +262,41 @@ static void pad_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[1] = tw_sum(tw_select(mask, tw_literal(d, 0), d));
     bool ends = false, gaps = false;
     for (int i = 0; i < from.rank; i++) {
+        if (from.dim[i] < 0) { /* symbolic: low, high >= 0 */
+            if (low.dim[i] || high.dim[i]) d = tw_slice(d, i, low.dim[i], from.dim[i]);
+            low.dim[i] = high.dim[i] = 0;
+        }
         ends = ends || low.dim[i] || high.dim[i];
         gaps = gaps || step.dim[i];
         low.dim[i] = -low.dim[i];
         high.dim[i] = -high.dim[i];
         step.dim[i] += 1;
     }
-    bool known = shape_known(from);
-    if (ends && known) d = pad_by(d, &low, &high, &none, zero);
-    if (ends && !known) { /* low, high >= 0 where the extent is symbolic */
-        for (int i = 0; i < from.rank; i++) {
-            if (low.dim[i] || high.dim[i]) d = tw_slice(d, i, -low.dim[i], from.dim[i]);
-        }
-    }
+    if (ends) d = pad_by(d, &low, &high, &none, zero);
     if (gaps) {
         tw_attr attr[] = {tw_attr_dims(none), tw_attr_dims(tw_shape_of(d)), tw_attr_dims(step)};
         d = rule_apply1("slice", d, attr);
     }
     rule->d_operand[0] = d;
+}
+
+/* A value for each example: it is chosen wherever truth values padded alike are false. */
+static void pad_batch(tw_graph *graph, tw_batch *rule) {
+    tw_value x = rule_batched(rule, 0), value = rule->operand[1];
+    const tw_type *type = &rule->operand_type[0];
+    const tw_attr *attr = rule->attr;
+    tw_attr wide[] = {batch_list(0, &attr[PAD_LOW].list), batch_list(0, &attr[PAD_HIGH].list),
+                      batch_list(0, &attr[PAD_INTERIOR].list)};
+    tw_value fill = rule->batched[1] ? tw_zeros(graph, type->dtype, TW_SHAPE()) : value;
+    tw_value padded = rule_apply2("pad", x, fill, wide);
+    rule->result[0] = padded;
+    if (!rule->batched[1] || !tw_ok(padded)) return;
+    tw_shape shape = tw_shape_of(padded), column = {.rank = shape.rank};
+    for (int i = 0; i < column.rank; i++) column.dim[i] = i ? 1 : rule->size;
+    tw_value ones = tw_full(graph, TW_BOOL, type->shape, 1);
+    tw_value inside = rule_apply2("pad", ones, tw_full(graph, TW_BOOL, TW_SHAPE(), 0), attr);
+    value = tw_broadcast(tw_reshape(value, column), shape);
+    rule->result[0] = tw_select(inside, padded, value);
 }
 
 static int pad_factors(const tw_signature *signature, tw_factor *out) {
@@ -306,6 +333,7 @@ const tw_operator op_pad = {
     .attributes = pad_attributes,
     .infer = pad_infer,
     .vjp = pad_vjp,
+    .batch = pad_batch,
     .factors = pad_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,
@@ -362,6 +390,13 @@ static void concat_vjp(tw_graph *graph, tw_vjp *rule) {
     }
 }
 
+static void concat_batch(tw_graph *graph, tw_batch *rule) {
+    tw_value in[32];
+    for (int i = 0; i < rule->n_operands; i++) in[i] = rule_batched(rule, i);
+    tw_attr attr = tw_attr_int(rule->attr[CONCAT_AXIS].i + 1);
+    rule->result[0] = tw_apply(graph, "concat", rule->n_operands, in, &attr, NULL);
+}
+
 static int concat_factors(const tw_signature *signature, tw_factor *out) {
     int axis = (int)signature->attr[CONCAT_AXIS].i, n = 0;
     tw_shape shape = signature->result[0].shape;
@@ -400,6 +435,7 @@ const tw_operator op_concat = {
     .attributes = concat_attributes,
     .infer = concat_infer,
     .vjp = concat_vjp,
+    .batch = concat_batch,
     .factors = concat_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,

@@ -228,6 +228,7 @@ static const tw_operator op_stop_gradient = {
     .results = "y",
     .infer = rule_infer_same,
     .vjp = rule_vjp_zero,
+    .batch = rule_batch_leading,
     .factors = rule_factors_elementwise,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_SCALAR,

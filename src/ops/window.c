@@ -5,6 +5,7 @@
 #include <thalweg/operators.h>
 
 #include "base/parallel.h"
+#include "ops/batch.h"
 #include "ops/families.h"
 #include "ops/rules.h"
 
@@ -259,6 +260,7 @@ static const tw_operator window_sum = {
     .attributes = attributes,
     .infer = sum_infer,
     .vjp = sum_vjp,
+    .batch = batch_rows,
     .factors = factors,
     .cost = cost,
     .meaning = TW_MEANS_LOOPS,
@@ -277,6 +279,7 @@ static const tw_operator window_argmax = {
     .attributes = attributes,
     .infer = argmax_infer,
     .no_vjp = "the result is an index",
+    .batch = batch_rows,
     .factors = argmax_factors,
     .cost = cost,
     .meaning = TW_MEANS_LOOPS,
