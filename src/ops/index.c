@@ -605,10 +605,19 @@ tw_value tw_take_along(tw_value x, tw_value indices, int axis) {
     return rule_apply2("gather", x, indices, attr);
 }
 
+static tw_value scatter_rows(int how, tw_value base, tw_value indices, tw_value updates) {
+    tw_attr attr[] = {tw_attr_int(0), rule_ints(0, NULL)};
+    return apply_scatter(attr, how, base, indices, updates);
+}
+
 tw_value tw_scatter_add(tw_value base, tw_value indices, tw_value updates) {
-    tw_value operands[] = {base, indices, updates};
-    tw_graph *graph = rule_graph(3, operands);
-    return graph ? tw_apply(graph, "scatter", 3, operands, NULL, NULL) : (tw_value){0};
+    return scatter_rows(HOW_ADD, base, indices, updates);
+}
+tw_value tw_scatter_max(tw_value base, tw_value indices, tw_value updates) {
+    return scatter_rows(HOW_MAX, base, indices, updates);
+}
+tw_value tw_scatter_set(tw_value base, tw_value indices, tw_value updates) {
+    return scatter_rows(HOW_SET, base, indices, updates);
 }
 
 tw_value tw_iota(tw_graph *graph, tw_dtype dtype, tw_shape shape, int axis) {

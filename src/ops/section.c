@@ -422,6 +422,47 @@ tw_value tw_slice(tw_value x, int axis, int64_t start, int64_t size) {
     return rule_apply1("slice", x, attr);
 }
 
+/* Python's bound: from the end where negative, then cut to low..high. */
+static int64_t bound(int64_t at, int64_t extent, int64_t low, int64_t high) {
+    if (at < 0) at = at < -extent ? low : at + extent;
+    return at < low ? low : at > high ? high : at;
+}
+
+/* Backwards is a slice of the same elements forwards, reversed. */
+tw_value tw_slice_step(tw_value x, int axis, int64_t start, int64_t stop, int64_t step) {
+    if (!rule_usable("slice_step", 1, &x)) return rule_poison(x.graph);
+    axis = rule_axis_of("slice_step", x, axis);
+    if (axis < 0) return rule_poison(x.graph);
+    tw_shape limit = tw_shape_of(x), first = {.rank = limit.rank}, steps = {.rank = limit.rank};
+    int64_t extent = limit.dim[axis];
+    if (step == 0 || step == INT64_MIN) {
+        return rule_fail(x.graph, TW_ERR_ARGUMENT, "slice_step: step is %lld, expected not 0",
+                         (long long)step);
+    }
+    if (extent < 0) {
+        return rule_fail(x.graph, TW_ERR_UNSUPPORTED,
+                         "slice_step: axis %d has a symbolic extent; tw_slice takes one", axis);
+    }
+    for (int i = 0; i < steps.rank; i++) steps.dim[i] = 1;
+    int64_t size = step < 0 ? -step : step, from, to;
+    if (step > 0) {
+        from = bound(start, extent, 0, extent);
+        to = bound(stop, extent, 0, extent);
+        to = to < from ? from : to;
+    } else { /* down from `start` to the last element above `stop` */
+        int64_t high = bound(start, extent, -1, extent - 1);
+        int64_t low = stop == TW_END ? -1 : bound(stop, extent, -1, extent - 1);
+        from = low < high ? high - (high - low - 1) / size * size : 0;
+        to = low < high ? high + 1 : 0;
+    }
+    steps.dim[axis] = size;
+    first.dim[axis] = from;
+    limit.dim[axis] = to;
+    tw_attr attr[] = {tw_attr_dims(first), tw_attr_dims(limit), tw_attr_dims(steps)};
+    tw_value y = rule_apply1("slice", x, attr);
+    return step < 0 ? tw_reverse(y, axis) : y;
+}
+
 tw_value tw_pad(tw_value x, int axis, int64_t low, int64_t high, double number) {
     if (!rule_usable("pad", 1, &x)) return rule_poison(x.graph);
     axis = rule_axis_of("pad", x, axis);
