@@ -140,6 +140,7 @@ TW_API tw_value tw_conv_bias(tw_value x, tw_value w, tw_value bias, const tw_con
 typedef struct tw_pool_opts {
     int64_t window[3], stride[3]; /* stride 0: the window */
     int64_t low[3], high[3];
+    int64_t dilation[3]; /* distance of the window's elements; 0: 1 */
     void *reserved_[4];
 } tw_pool_opts;
 TW_API tw_value tw_max_pool(tw_value x, const tw_pool_opts *opts);
