@@ -488,13 +488,60 @@ static void test_contractions(void **state) {
     IS(tw_conv(line(F(1, 2)), w, &opts), 1, 3);
 }
 
+/* Extents that are known only when the program runs. */
+static void test_symbolic(void **state) {
+    (void)state;
+    tw_graph *s = tw_graph_new(context, NULL, TW_SYMBOLIC, NULL);
+    int64_t n = tw_symbol(context, "n");
+    tw_value x = tw_input(s, "x", TW_F64, TW_SHAPE(n, 2)),
+             start = tw_input(s, "i", TW_I32, TW_SHAPE(2));
+    const tw_cumulative_opts back = {.reverse = true};
+    tw_value out[7], dx = {0};
+    out[0] = tw_sort(x, 0, true, NULL);
+    out[1] = tw_cumulative(TW_MAX, x, 0, &back);
+    out[2] = tw_cumulative_prod(x, 0);
+    out[3] = tw_top_k(x, 1, NULL);
+    out[4] = tw_dynamic_slice(x, start, TW_SHAPE(n, 1));
+    out[5] = tw_clamp(x, 0, 3);
+    tw_value y = tw_add(tw_sum(tw_mul(out[0], out[1])), tw_sum(tw_mul(out[3], out[4])));
+    y = tw_add(y, tw_reduce(TW_PROD, x, 2, (const int[]){0, 1}, false));
+    tw_grad(y, 1, &x, &dx);
+    out[6] = dx;
+    tw_program *program = tw_compile(s, 2, (const tw_value[]){x, start}, 7, out, NULL);
+    if (!program) fail_msg("%s", tw_message(context));
+    const double rows[] = {1, 5, 4, 2, 2, 3}, place[] = {1, 1};
+    const double want[7][6] = {{4, 5, 2, 3, 1, 2}, {4, 5, 4, 3, 2, 3}, {1, 5, 4, 10, 8, 30},
+                               {5, 4, 3},          {5, 2, 3},          {1, 3, 3, 2, 2, 3}};
+    tw_tensor *in[2], *result[7] = {NULL};
+    in[0] = tensor_of(context, TW_F64, TW_SHAPE(3, 2), rows);
+    in[1] = tensor_of(context, TW_I32, TW_SHAPE(2), place);
+    if (tw_run(program, in, result)) fail_msg("%s", tw_message(context));
+    double number[6];
+    for (int i = 0; i < 6; i++) {
+        int count = numbers_of(result[i], 6, number);
+        assert_int_equal(count, i == 3 || i == 4 ? 3 : 6);
+        assert_near("symbolic", count, number, want[i], 0);
+    }
+    /* sort times max: 2 10 10 3 5 8; top_k times slice: 0 10 2 4 0 6; the product is 240 */
+    const double slopes[] = {2 + 240, 10 + 10 + 48, 10 + 2 + 60, 3 + 4 + 120, 5 + 120, 8 + 6 + 80};
+    assert_int_equal(numbers_of(result[6], 6, number), 6);
+    assert_near("gradient", 6, number, slopes, 0);
+    for (int i = 0; i < 2; i++) tw_tensor_free(in[i]);
+    for (int i = 0; i < 7; i++) tw_tensor_free(result[i]);
+    tw_value product = tw_cumulative_prod(x, 0), d = {0};
+    tw_grad(tw_sum(product), 1, &x, &d);
+    assert_int_equal(tw_graph_status(s), TW_ERR_UNSUPPORTED); /* a product along a symbolic axis */
+    tw_program_free(program);
+    tw_graph_free(s);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_unary),      TEST(test_cast),    TEST(test_arithmetic),   TEST(test_extremes),
         TEST(test_truth),      TEST(test_reduce),  TEST(test_products),     TEST(test_arg),
         TEST(test_cumulative), TEST(test_sort),    TEST(test_dynamic),      TEST(test_slices),
-        TEST(test_index),      TEST(test_windows), TEST(test_contractions),
+        TEST(test_index),      TEST(test_windows), TEST(test_contractions), TEST(test_symbolic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
