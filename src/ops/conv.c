@@ -573,7 +573,7 @@ static const tw_sample weight_grad_samples[] = {
 #define SEMANTICS                                                                                  \
     "Padding and the gaps of dilation are skipped, as if zero. A window larger than the padded "   \
     "input gives an empty result. NaN and infinity follow IEEE arithmetic. f32 sums are in f32; "  \
-    "the order of a sum depends on shapes alone."
+    "the order of a sum depends on shapes alone. Negative padding is refused."
 
 static const tw_operator conv = {
     .name = "conv",

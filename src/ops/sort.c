@@ -107,7 +107,7 @@ static void sort_cost(const tw_signature *signature, tw_cost *out) {
 typedef struct lines {
     tw_context *context;
     int64_t count, inner, kept;
-    bool descending;
+    bool descending, few; /* few: kept is far below count */
     const void *in;
     void *out;
     int32_t *index;
@@ -146,10 +146,24 @@ typedef struct lines {
         }                                                                                          \
         return line;                                                                               \
     }                                                                                              \
+    /* The first `kept` of the sorted line, by insertion: equals go after those that are there. */ \
+    static void choose_##suffix(item_##suffix *best, const T *in, int64_t stride, int64_t count,   \
+                                int64_t kept, bool descending) {                                   \
+        int64_t n = 0;                                                                             \
+        for (int64_t k = 0; k < count; k++) {                                                      \
+            const T value = in[k * stride];                                                        \
+            if (n == kept && !before_##suffix(value, best[n - 1].value, descending)) continue;     \
+            int64_t at = n < kept ? n++ : n - 1;                                                   \
+            for (; at > 0 && before_##suffix(value, best[at - 1].value, descending); at--)         \
+                best[at] = best[at - 1];                                                           \
+            best[at].value = value;                                                                \
+            best[at].index = (int32_t)k;                                                           \
+        }                                                                                          \
+    }                                                                                              \
     static void sort_##suffix(void *argument, int64_t begin, int64_t end) {                        \
         lines *l = argument;                                                                       \
-        item_##suffix *memory =                                                                    \
-            context_allocate(l->context, (size_t)l->count * 2, sizeof *memory);                    \
+        item_##suffix *memory = context_allocate(                                                  \
+            l->context, (size_t)(l->few ? l->kept : 2 * l->count), sizeof *memory);                \
         if (!memory) {                                                                             \
             atomic_store(&l->failed, true);                                                        \
             return;                                                                                \
@@ -159,12 +173,16 @@ typedef struct lines {
             const T *in = (const T *)l->in + outer * l->count * l->inner + inner;                  \
             T *out = (T *)l->out + outer * l->kept * l->inner + inner;                             \
             int32_t *index = l->index + outer * l->kept * l->inner + inner;                        \
-            for (int64_t k = 0; k < l->count; k++) {                                               \
-                memory[k].value = in[k * l->inner];                                                \
-                memory[k].index = (int32_t)k;                                                      \
+            const item_##suffix *sorted = memory;                                                  \
+            if (l->few) {                                                                          \
+                choose_##suffix(memory, in, l->inner, l->count, l->kept, l->descending);           \
+            } else {                                                                               \
+                for (int64_t k = 0; k < l->count; k++) {                                           \
+                    memory[k].value = in[k * l->inner];                                            \
+                    memory[k].index = (int32_t)k;                                                  \
+                }                                                                                  \
+                sorted = merge_##suffix(memory, memory + l->count, l->count, l->descending);       \
             }                                                                                      \
-            const item_##suffix *sorted =                                                          \
-                merge_##suffix(memory, memory + l->count, l->count, l->descending);                \
             for (int64_t k = 0; k < l->kept; k++) {                                                \
                 out[k * l->inner] = sorted[k].value;                                               \
                 index[k * l->inner] = sorted[k].index;                                             \
@@ -196,6 +214,7 @@ static tw_status run(const tw_kernel_call *call, int axis, bool descending) {
                .out = call->out[0],
                .index = call->out[1]};
     if (l.kept == 0) return TW_OK;
+    l.few = l.kept <= 32 && l.kept < l.count / 4;
     tw_parallel_for(s->context, rule_product(x, 0, axis) * l.inner, 1 + 4096 / l.count,
                     bodies[s->operand[0].dtype], &l);
     return atomic_load(&l.failed) ? TW_ERR_MEMORY : TW_OK;
@@ -264,6 +283,8 @@ static const tw_sample top_k_samples[] = {
     {.operands = "i32[2,9]", .attributes = "k=4"}, /* with equals */
     {.operands = "i64[9]", .attributes = "k=3"},
     {.operands = "u8[9]", .attributes = "k=3"},
+    {.operands = "f64[2,40]", .attributes = "k=3", .distinct = true},
+    {.operands = "u32[2,60]", .attributes = "k=5"},
     {0},
 };
 static const tw_operator op_top_k = {

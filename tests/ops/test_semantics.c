@@ -333,6 +333,20 @@ static void test_sort(void **state) {
     IS(index, 1, 0);
     NOTHING(tw_top_k(x, 0, NULL));
     IS(slope(tw_top_k(y, 2, NULL), y), 1, 0, 1);
+    /* few of many go another way than sorting: the same elements, in the same order */
+    double many[50], best[11];
+    for (int i = 0; i < 50; i++) many[i] = i % 7 == 3 ? NAN : (i * 37) % 11;
+    tw_value line = of(TW_F64, 50, many), places;
+    int found = 0;
+    for (int value = 10; value >= 0; value--)
+        for (int i = 0; i < 50 && found < 11; i++)
+            if (many[i] == value) best[found++] = i;
+    tw_top_k(line, 11, &places);
+    is_at(__LINE__, places, 11, best);
+    tw_top_k(line, 20, &places); /* and this sorts */
+    is_at(__LINE__, tw_slice(places, 0, 0, 11), 11, best);
+    tw_top_k(tw_slice(line, 0, 3, 1), 1, &places);
+    IS(places, 0);
     REFUSED(tw_top_k(y, 4, &index), TW_ERR_ARGUMENT);
     assert_false(tw_ok(index));
     REFUSED(tw_top_k(y, -1, NULL), TW_ERR_ARGUMENT);
@@ -486,6 +500,8 @@ static void test_contractions(void **state) {
     NOTHING(tw_conv(x, w, NULL)); /* the window is larger than the input */
     const tw_conv_opts opts = {.low = {2}};
     IS(tw_conv(line(F(1, 2)), w, &opts), 1, 3);
+    const tw_conv_opts negative = {.low = {-1}};
+    REFUSED(tw_conv(x, w, &negative), TW_ERR_ARGUMENT);
 }
 
 /* Extents that are known only when the program runs. */
