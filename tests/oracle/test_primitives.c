@@ -73,13 +73,20 @@ static const tw_conv_opts conv3 = {.stride = {1, 2, 1},
 
 ONE(max_pool, tw_max_pool(in[0], config))
 ONE(average_pool, tw_average_pool(in[0], config))
-static const tw_pool_opts max1 = {{3}, {2}, {1}, {2}, {2}, {NULL}};
-static const tw_pool_opts max2 = {{2, 3}, {2, 1}, {0, 2}, {1, 1}, {3, 2}, {NULL}};
-static const tw_pool_opts max3 = {{2, 2, 2}, {1, 2, 2}, {1, 0, 1}, {0}, {1, 2, 1}, {NULL}};
+static const tw_pool_opts max1 = {
+    .window = {3}, .stride = {2}, .low = {1}, .high = {2}, .dilation = {2}};
+static const tw_pool_opts max2 = {
+    .window = {2, 3}, .stride = {2, 1}, .low = {0, 2}, .high = {1, 1}, .dilation = {3, 2}};
+static const tw_pool_opts max3 = {
+    .window = {2, 2, 2}, .stride = {1, 2, 2}, .low = {1, 0, 1}, .high = {0}, .dilation = {1, 2, 1}};
 static const tw_pool_opts average1 = {.window = {3}, .high = {2}};
-static const tw_pool_opts average2 = {{2, 3}, {2, 2}, {1, 2}, {1, 0}, {2, 2}, {NULL}};
-static const tw_pool_opts average3 = {{2, 3, 2}, {1, 1, 2}, {0, 1, 1},
-                                      {1, 0, 0}, {1, 1, 3}, {NULL}};
+static const tw_pool_opts average2 = {
+    .window = {2, 3}, .stride = {2, 2}, .low = {1, 2}, .high = {1, 0}, .dilation = {2, 2}};
+static const tw_pool_opts average3 = {.window = {2, 3, 2},
+                                      .stride = {1, 1, 2},
+                                      .low = {0, 1, 1},
+                                      .high = {1, 0, 0},
+                                      .dilation = {1, 1, 3}};
 
 static const oracle_case cases[] = {
     {"rem", rem, NULL, false},
