@@ -6,7 +6,7 @@
 #ifndef THALWEG_OPERATORS_H
 #define THALWEG_OPERATORS_H
 
-#include <thalweg/graph.h>
+#include <thalweg/operator.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,7 +30,7 @@ TW_API tw_value tw_erf(tw_value x);
 TW_API tw_value tw_floor(tw_value x);
 TW_API tw_value tw_ceil(tw_value x);
 TW_API tw_value tw_round(tw_value x); /* halves to the even integer */
-TW_API tw_value tw_not(tw_value x);   /* bool */
+TW_API tw_value tw_not(tw_value x);   /* bool; integers by bit */
 TW_API tw_value tw_square(tw_value x);
 TW_API tw_value tw_scale(tw_value x, double factor);
 TW_API tw_value tw_shift(tw_value x, double offset);
@@ -60,8 +60,14 @@ TW_API tw_value tw_div(tw_value a, tw_value b);
 TW_API tw_value tw_max(tw_value a, tw_value b);
 TW_API tw_value tw_min(tw_value a, tw_value b);
 TW_API tw_value tw_pow(tw_value a, tw_value b);
-TW_API tw_value tw_and(tw_value a, tw_value b); /* bool */
-TW_API tw_value tw_or(tw_value a, tw_value b);  /* bool */
+TW_API tw_value tw_rem(tw_value a, tw_value b);   /* the sign of a, as C's fmod and % */
+TW_API tw_value tw_atan2(tw_value a, tw_value b); /* the angle of the point (b, a) */
+TW_API tw_value tw_and(tw_value a, tw_value b);   /* bool; integers by bit */
+TW_API tw_value tw_or(tw_value a, tw_value b);    /* bool; integers by bit */
+TW_API tw_value tw_xor(tw_value a, tw_value b);   /* bool; integers by bit */
+/* min(max(x, low), high): `high` where low > high. Any number type; tw_clamp_to takes values. */
+TW_API tw_value tw_clamp(tw_value x, double low, double high);
+TW_API tw_value tw_clamp_to(tw_value x, tw_value low, tw_value high);
 typedef enum tw_comparison { TW_EQ = 1, TW_NE, TW_LT, TW_LE, TW_GT, TW_GE } tw_comparison;
 TW_API tw_value tw_compare(tw_comparison how, tw_value a, tw_value b); /* gives bool */
 TW_API tw_value tw_select(tw_value where, tw_value yes, tw_value no);
@@ -77,15 +83,50 @@ TW_API tw_value tw_pad(tw_value x, int axis, int64_t low, int64_t high, double v
 TW_API tw_value tw_concat(int axis, int n, const tw_value *x);
 TW_API void tw_split(tw_value x, int axis, int n, tw_value *parts); /* n equal parts */
 TW_API tw_value tw_reverse(tw_value x, int axis);
+/* The elements start, start + step, .. of an axis before `stop`, as Python's x[start:stop:step]:
+ * step is negative for backwards; negative start and stop count from the end, and both are cut to
+ * the axis; stop = TW_END is past the last element that way. The extent must be a number. */
+#define TW_END INT64_MAX
+TW_API tw_value tw_slice_step(tw_value x, int axis, int64_t start, int64_t stop, int64_t step);
 
-/* Reductions. _all reduce to a scalar; the others drop the axis, or keep it as 1. */
-TW_API tw_value tw_sum(tw_value x); /* of all elements */
+/* A box of `sizes` at a place known when the program runs: `start` is i32 or i64 (rank), and is
+ * moved so that the box lies inside x: below 0 is 0. The update is what takes the box's place. */
+TW_API tw_value tw_dynamic_slice(tw_value x, tw_value start, tw_shape sizes);
+TW_API tw_value tw_dynamic_update_slice(tw_value x, tw_value update, tw_value start);
+
+/* Reductions. Without an axis: to a scalar; the others drop the axes, or keep them as 1. Of
+ * nothing: sum 0, prod 1, max the least number (-infinity), min the greatest. NaN wins. */
+/* Over n axes at once, each at most once; n = 0 gives x. Of bool, TW_MAX is "any", TW_MIN "all". */
+TW_API tw_value tw_reduce(tw_reduction how, tw_value x, int n, const int *axes, bool keep);
+TW_API tw_value tw_any(tw_value x, int axis, bool keep); /* bool */
+TW_API tw_value tw_all(tw_value x, int axis, bool keep); /* bool */
+TW_API tw_value tw_sum(tw_value x);                      /* of all elements */
 TW_API tw_value tw_sum_axis(tw_value x, int axis, bool keep);
 TW_API tw_value tw_max_axis(tw_value x, int axis, bool keep);
 TW_API tw_value tw_min_axis(tw_value x, int axis, bool keep);
+TW_API tw_value tw_prod_axis(tw_value x, int axis, bool keep);
 TW_API tw_value tw_mean(tw_value x); /* a loss: sum and number of elements */
 TW_API tw_value tw_mean_axis(tw_value x, int axis, bool keep);
 TW_API tw_value tw_argmax(tw_value x, int axis); /* i32; the first of equals */
+TW_API tw_value tw_argmin(tw_value x, int axis); /* i32; the first of equals */
+
+/* y[i] = all of x[0..i] along the axis, combined; the axis stays. Options: from the end instead,
+ * and without x[i] itself (then the first is that of nothing). */
+typedef struct tw_cumulative_opts {
+    bool reverse, exclusive;
+    void *reserved_[4];
+} tw_cumulative_opts;
+TW_API tw_value tw_cumulative(tw_reduction how, tw_value x, int axis,
+                              const tw_cumulative_opts *opts);
+TW_API tw_value tw_cumulative_sum(tw_value x, int axis);
+TW_API tw_value tw_cumulative_prod(tw_value x, int axis);
+
+/* Stable: equals keep their order. NaN is last both ways. *index (i32, may be NULL) gets where
+ * each element of the result stood along the axis. tw_argsort gives that alone. */
+TW_API tw_value tw_sort(tw_value x, int axis, bool descending, tw_value *index);
+TW_API tw_value tw_argsort(tw_value x, int axis, bool descending);
+/* The k greatest along the last axis, greatest first: the first k of a descending sort. */
+TW_API tw_value tw_top_k(tw_value x, int64_t k, tw_value *index);
 
 /* Contraction: (..., m, k) x (..., k, n) -> (..., m, n); leading axes equal, or absent in one. */
 TW_API tw_value tw_matmul(tw_value a, tw_value b);
@@ -130,6 +171,7 @@ typedef struct tw_pool_opts {
     int64_t window[3], stride[3]; /* stride 0: the window */
     int64_t low[3], high[3];
     bool exclude_padding; /* tw_average_pool: divide by the window's elements that are in x */
+    int64_t dilation[3]; /* distance of the window's elements; 0: 1 */
     void *reserved_[4];
 } tw_pool_opts;
 TW_API tw_value tw_max_pool(tw_value x, const tw_pool_opts *opts);
@@ -155,6 +197,9 @@ TW_API tw_value tw_take(tw_value table, tw_value indices);             /* rows o
 TW_API tw_value tw_take_along(tw_value x, tw_value indices, int axis); /* other axes equal */
 /* base with updates added at rows `indices` of axis 0. */
 TW_API tw_value tw_scatter_add(tw_value base, tw_value indices, tw_value updates);
+/* ... with the greater of both there; ... with the update there, of several the last. */
+TW_API tw_value tw_scatter_max(tw_value base, tw_value indices, tw_value updates);
+TW_API tw_value tw_scatter_set(tw_value base, tw_value indices, tw_value updates);
 TW_API tw_value tw_iota(tw_graph *graph, tw_dtype dtype, tw_shape shape, int axis);
 TW_API tw_value tw_one_hot(tw_value indices, int64_t classes, tw_dtype dtype);
 

@@ -550,6 +550,14 @@ static const tw_sample conv_samples[] = {
     SAMPLE("f64[1,6,2] f64[3,2,2]", "dilation=[2], low=[1], high=[2]"),
     SAMPLE("f64[2,4,4] f64[2,2,6]", "groups=2, stride=[2], base_dilation=[2]"),
     SAMPLE("f64[1,2,3,2,1] f64[2,2,1,1,2]", "low=[0,1,0]"),
+    SAMPLE("f64[1,4,5,4] f64[2,3,1,4]", "groups=4, low=[1,0], high=[0,2]"), /* depthwise */
+    SAMPLE("f64[1,6,3] f64[3,1,6]", "groups=3, stride=[2], dilation=[2], low=[2], high=[1]"),
+    SAMPLE("f64[1,3,4,2] f64[2,2,2,2]",
+           "stride=[1,3], dilation=[2,1], base_dilation=[3,2], low=[2,0], high=[1,4]"),
+    SAMPLE("f64[1,3,4,3,2] f64[2,2,2,1,2]",
+           "groups=2, stride=[2,1,1], dilation=[1,2,1], base_dilation=[1,1,2], low=[1,0,1], "
+           "high=[0,2,0]"),
+    SAMPLE("f64[1,0,2] f64[2,2,3]", "low=[1], high=[2]"),
     SAMPLE("f64[1,1,1,1] f64[1,1,1,1]", ""),
     SAMPLE("f64[0,3,3,2] f64[2,2,2,1]", ""),
     SAMPLE("f64[1,2,1] f64[3,1,2]", ""),
@@ -560,6 +568,10 @@ static const tw_sample input_grad_samples[] = {
     SAMPLE("f64[1,5,2] f64[3,2,2]", "dilation=[2], low=[1], high=[2], space=[6]"),
     SAMPLE("f64[2,3,6] f64[2,2,6]", "groups=2, stride=[2], base_dilation=[2], space=[4]"),
     SAMPLE("f64[1,1,3,2,2] f64[2,2,1,1,2]", "low=[0,1,0], space=[2,3,2]"),
+    SAMPLE("f64[1,4,5,4] f64[2,3,1,4]", "groups=4, low=[1,0], high=[0,2], space=[4,5]"),
+    SAMPLE("f64[1,9,3,2] f64[2,2,2,2]",
+           "stride=[1,3], dilation=[2,1], base_dilation=[3,2], low=[2,0], high=[2,3], "
+           "space=[3,4]"),
     SAMPLE("f64[1,1,1,1] f64[1,1,1,1]", "space=[1,1]"),
     SAMPLE("f64[0,2,2,1] f64[2,2,2,1]", "space=[3,3]"),
     {0},
@@ -569,6 +581,10 @@ static const tw_sample weight_grad_samples[] = {
     SAMPLE("f64[1,6,2] f64[1,5,2]", "dilation=[2], low=[1], high=[2], window=[3]"),
     SAMPLE("f64[2,4,4] f64[2,3,6]", "groups=2, stride=[2], base_dilation=[2], window=[2]"),
     SAMPLE("f64[1,2,3,2,1] f64[1,1,3,2,2]", "low=[0,1,0], window=[2,2,1]"),
+    SAMPLE("f64[1,4,5,4] f64[1,4,5,4]", "groups=4, low=[1,0], high=[0,2], window=[2,3]"),
+    SAMPLE("f64[1,3,4,2] f64[1,9,3,2]",
+           "stride=[1,3], dilation=[2,1], base_dilation=[3,2], low=[2,0], high=[2,3], "
+           "window=[2,2]"),
     SAMPLE("f64[1,1,1,1] f64[1,1,1,1]", "window=[1,1]"),
     SAMPLE("f64[0,3,3,2] f64[0,2,2,1]", "window=[2,2]"),
     {0},
@@ -577,7 +593,7 @@ static const tw_sample weight_grad_samples[] = {
 #define SEMANTICS                                                                                  \
     "Padding and the gaps of dilation are skipped, as if zero. A window larger than the padded "   \
     "input gives an empty result. NaN and infinity follow IEEE arithmetic. f32 sums are in f32; "  \
-    "the order of a sum depends on shapes alone."
+    "the order of a sum depends on shapes alone. Negative padding is refused."
 
 static const tw_operator conv = {
     .name = "conv",

@@ -15,6 +15,10 @@ extern const tw_operator *const ops_dot[];
 extern const tw_operator *const ops_conv[];
 extern const tw_operator *const ops_window[];
 extern const tw_operator *const ops_index[];
+extern const tw_operator *const ops_clamp[];
+extern const tw_operator *const ops_cumulative[];
+extern const tw_operator *const ops_sort[];    /* sort top_k */
+extern const tw_operator *const ops_dynamic[]; /* dynamic_slice dynamic_update_slice */
 extern const tw_operator *const ops_random[];
 extern const tw_operator
     *const ops_composite[]; /* relu loss softmax cross entropy conv_bias pools */

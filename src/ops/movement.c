@@ -96,6 +96,10 @@ static const tw_attr_spec reshape_attributes[] = {
     {"shape", TW_ATTR_DIMS, NULL, NULL, "the result's shape"}, {0}};
 static const tw_sample reshape_samples[] = {
     {.operands = "f64[4,6]", .attributes = "shape=[2,2,3,2]"},
+    {.operands = "f64[]", .attributes = "shape=[1,1]"},
+    {.operands = "f64[1,2,3]", .attributes = "shape=[3,1,2,1]"},
+    {.operands = "u8[4]", .attributes = "shape=[4,1]"},
+    {.operands = "i64[4]", .attributes = "shape=[1,4]"},
     {.operands = "f64[6,4]", .attributes = "shape=[4,6]"},
     {.operands = "f64[1]", .attributes = "shape=[]"},
     {.operands = "f64[0,3]", .attributes = "shape=[3,0,2]"},
@@ -175,6 +179,10 @@ static const tw_attr_spec transpose_attributes[] = {
     {"axes", TW_ATTR_INTS, NULL, NULL, "the operand's axis that each axis of the result is"}, {0}};
 static const tw_sample transpose_samples[] = {
     {.operands = "f64[2,3,4]", .attributes = "axes=[2,0,1]"},
+    {.operands = "f64[2,3,1,2,2]", .attributes = "axes=[3,1,4,2,0]"},
+    {.operands = "f64[2,3]", .attributes = "axes=[0,1]"},
+    {.operands = "bool[2,3]", .attributes = "axes=[1,0]"},
+    {.operands = "u8[3,2]", .attributes = "axes=[1,0]"},
     {.operands = "f64[1,5]", .attributes = "axes=[1,0]"},
     {.operands = "f64[0,3]", .attributes = "axes=[1,0]"},
     {.operands = "f64[]", .attributes = "axes=[]"},
@@ -266,6 +274,9 @@ static const tw_attr_spec broadcast_attributes[] = {
     {0}};
 static const tw_sample broadcast_samples[] = {
     {.operands = "f64[3]", .attributes = "shape=[2,3,4], axes=[1]"},
+    {.operands = "f64[2,3]", .attributes = "shape=[2,3], axes=[0,1]"},
+    {.operands = "f64[2]", .attributes = "shape=[1,2,1,2], axes=[3]"},
+    {.operands = "i64[2]", .attributes = "shape=[2,3], axes=[0]"},
     {.operands = "f64[2,4]", .attributes = "shape=[2,3,4], axes=[0,2]"},
     {.operands = "f64[]", .attributes = "shape=[2,3], axes=[]"},
     {.operands = "f64[1]", .attributes = "shape=[1,4], axes=[0]"},
@@ -338,6 +349,10 @@ static const tw_attr_spec reverse_attributes[] = {
     {"axes", TW_ATTR_INTS, NULL, NULL, "the axes that run backwards"}, {0}};
 static const tw_sample reverse_samples[] = {
     {.operands = "f64[3,4]", .attributes = "axes=[1]"},
+    {.operands = "f64[3,4]", .attributes = "axes=[]"},
+    {.operands = "f64[]", .attributes = "axes=[]"},
+    {.operands = "f64[2,3,2]", .attributes = "axes=[2,1,0]"},
+    {.operands = "u8[3,2]", .attributes = "axes=[1]"},
     {.operands = "f64[2,3,2]", .attributes = "axes=[0,2]"},
     {.operands = "f64[1]", .attributes = "axes=[0]"},
     {.operands = "f64[0,3]", .attributes = "axes=[0]"},

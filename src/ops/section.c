@@ -150,6 +150,11 @@ static const tw_sample slice_samples[] = {
     {.operands = "f64[4,6]", .attributes = "start=[1,0], limit=[3,6], step=[1,1]"},
     {.operands = "f64[7,3]", .attributes = "start=[1,0], limit=[7,2], step=[3,1]"},
     {.operands = "f64[1,3]", .attributes = "start=[0,2], limit=[1,3], step=[1,1]"},
+    {.operands = "f64[2,7,5]", .attributes = "start=[0,1,0], limit=[2,6,5], step=[1,2,4]"},
+    {.operands = "f64[4]", .attributes = "start=[1], limit=[4], step=[9]"},
+    {.operands = "f64[]", .attributes = "start=[], limit=[], step=[]"},
+    {.operands = "f64[0,3]", .attributes = "start=[0,1], limit=[0,3], step=[1,1]"},
+    {.operands = "bool[6]", .attributes = "start=[1], limit=[6], step=[3]"},
     {.operands = "f64[5]", .attributes = "start=[2], limit=[2], step=[1]"},
     {.operands = "i32[5]", .attributes = "start=[0], limit=[5], step=[2]"},
     {0},
@@ -320,6 +325,11 @@ static const tw_sample pad_samples[] = {
     {.operands = "f64[3,2] f64[]", .attributes = "low=[0,1], high=[1,0], interior=[2,0]"},
     {.operands = "f64[4,5] f64[]", .attributes = "low=[-1,2], high=[0,-3], interior=[0,1]"},
     {.operands = "f64[1] f64[]", .attributes = "low=[0], high=[0], interior=[3]"},
+    {.operands = "f64[5] f64[]", .attributes = "low=[-2], high=[-3], interior=[0]"},
+    {.operands = "f64[4,3] f64[]", .attributes = "low=[-2,-1], high=[3,-1], interior=[2,1]"},
+    {.operands = "f64[3] f64[]", .attributes = "low=[0], high=[0], interior=[0]"},
+    {.operands = "f64[] f64[]", .attributes = "low=[], high=[], interior=[]"},
+    {.operands = "bool[3] bool[]", .attributes = "low=[1], high=[0], interior=[1]"},
     {.operands = "f64[0,2] f64[]", .attributes = "low=[1,0], high=[1,0], interior=[0,0]"},
     {.operands = "i32[3] i32[]", .attributes = "low=[2], high=[-1], interior=[0]"},
     {0},
@@ -421,6 +431,9 @@ static const tw_attr_spec concat_attributes[] = {
 static const tw_sample concat_samples[] = {
     {.operands = "f64[2,3] f64[2,1] f64[2,2]", .attributes = "axis=1"},
     {.operands = "f64[2,3] f64[1,3]", .attributes = "axis=0"},
+    {.operands = "f64[2,1,3] f64[2,2,3] f64[2,0,3] f64[2,1,3]", .attributes = "axis=1"},
+    {.operands = "f64[0] f64[0]", .attributes = "axis=0"},
+    {.operands = "i64[1] i64[3]", .attributes = "axis=0"},
     {.operands = "f64[0,2] f64[3,2]", .attributes = "axis=0"},
     {.operands = "f64[1]", .attributes = "axis=0"},
     {.operands = "bool[2] bool[3]", .attributes = "axis=0"},
@@ -458,6 +471,47 @@ tw_value tw_slice(tw_value x, int axis, int64_t start, int64_t size) {
     }
     tw_attr attr[] = {tw_attr_dims(first), tw_attr_dims(limit), tw_attr_dims(step)};
     return rule_apply1("slice", x, attr);
+}
+
+/* Python's bound: from the end where negative, then cut to low..high. */
+static int64_t bound(int64_t at, int64_t extent, int64_t low, int64_t high) {
+    if (at < 0) at = at < -extent ? low : at + extent;
+    return at < low ? low : at > high ? high : at;
+}
+
+/* Backwards is a slice of the same elements forwards, reversed. */
+tw_value tw_slice_step(tw_value x, int axis, int64_t start, int64_t stop, int64_t step) {
+    if (!rule_usable("slice_step", 1, &x)) return rule_poison(x.graph);
+    axis = rule_axis_of("slice_step", x, axis);
+    if (axis < 0) return rule_poison(x.graph);
+    tw_shape limit = tw_shape_of(x), first = {.rank = limit.rank}, steps = {.rank = limit.rank};
+    int64_t extent = limit.dim[axis];
+    if (step == 0 || step == INT64_MIN) {
+        return rule_fail(x.graph, TW_ERR_ARGUMENT, "slice_step: step is %lld, expected not 0",
+                         (long long)step);
+    }
+    if (extent < 0) {
+        return rule_fail(x.graph, TW_ERR_UNSUPPORTED,
+                         "slice_step: axis %d has a symbolic extent; tw_slice takes one", axis);
+    }
+    for (int i = 0; i < steps.rank; i++) steps.dim[i] = 1;
+    int64_t size = step < 0 ? -step : step, from, to;
+    if (step > 0) {
+        from = bound(start, extent, 0, extent);
+        to = bound(stop, extent, 0, extent);
+        to = to < from ? from : to;
+    } else { /* down from `start` to the last element above `stop` */
+        int64_t high = bound(start, extent, -1, extent - 1);
+        int64_t low = stop == TW_END ? -1 : bound(stop, extent, -1, extent - 1);
+        from = low < high ? high - (high - low - 1) / size * size : 0;
+        to = low < high ? high + 1 : 0;
+    }
+    steps.dim[axis] = size;
+    first.dim[axis] = from;
+    limit.dim[axis] = to;
+    tw_attr attr[] = {tw_attr_dims(first), tw_attr_dims(limit), tw_attr_dims(steps)};
+    tw_value y = rule_apply1("slice", x, attr);
+    return step < 0 ? tw_reverse(y, axis) : y;
 }
 
 tw_value tw_pad(tw_value x, int axis, int64_t low, int64_t high, double number) {

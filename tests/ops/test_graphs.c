@@ -59,8 +59,10 @@ static tw_value fresh(world *w, tw_type type, const void *data) {
     return w->in[w->n_in++] = tw_input(w->graph, name, type.dtype, type.shape);
 }
 
-/* A value of the pool in another shape, squeezed into the sample's range. */
-static tw_value adapt(world *w, tw_value x, tw_shape shape, const tw_sample *spec) {
+/* A value of the pool in another shape, squeezed into the sample's range. Half of it is the sample's
+ * own data: nearly equal numbers would make a variance, and what is divided by it, nearly 0. */
+static tw_value adapt(world *w, tw_value x, tw_type type, const void *data, const tw_sample *spec) {
+    tw_shape shape = type.shape;
     int64_t wanted = elements_of(shape), have = elements_of(tw_shape_of(x));
     x = tw_reshape(x, TW_SHAPE(have));
     for (; have < wanted; have *= 2) x = tw_concat(0, 2, (const tw_value[]){x, x});
@@ -68,6 +70,7 @@ static tw_value adapt(world *w, tw_value x, tw_shape shape, const tw_sample *spe
     double low = spec->low, high = spec->high;
     if (low == 0 && high == 0) low = -2, high = 2;
     x = tw_shift(tw_scale(tw_sigmoid(x), high - low), low);
+    x = tw_scale(tw_add(x, tw_reshape(fresh(w, type, data), TW_SHAPE(wanted))), 0.5);
     if (spec->kink_at_zero)
         x = tw_select(tw_compare(TW_GE, x, tw_literal(x, 0)), tw_shift(x, 0.05),
                       tw_shift(x, -0.05));
@@ -115,7 +118,7 @@ static void append(world *w, const tw_operator *op) {
     for (int i = 0; i < s.n_operands; i++) {
         if (s.absent[i]) continue;
         bool old = s.operand[i].dtype == TW_F32 && pick(w, 10) < 7;
-        operand[i] = old ? adapt(w, w->pool[pick(w, w->n_pool)], s.operand[i].shape, s.spec)
+        operand[i] = old ? adapt(w, w->pool[pick(w, w->n_pool)], s.operand[i], s.data[i], s.spec)
                          : fresh(w, s.operand[i], s.data[i]);
     }
     tw_apply(w->graph, op->name, s.n_operands, operand, op->attributes ? s.attr : NULL, result);
