@@ -15,8 +15,9 @@ extern const tw_operator *const ops_window[];
 extern const tw_operator *const ops_index[];
 extern const tw_operator *const ops_random[];
 extern const tw_operator
-    *const ops_composite[];                   /* relu loss softmax cross entropy conv_bias pools */
-extern const tw_operator *const ops_update[]; /* sgd momentum adam */
+    *const ops_composite[]; /* relu loss softmax cross entropy conv_bias pools */
+extern const tw_operator *const ops_attention[]; /* attention, its gradient */
+extern const tw_operator *const ops_update[];    /* sgd momentum adam */
 
 /* Registers them all. */
 tw_status ops_register(tw_context *context);
