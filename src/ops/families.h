@@ -17,6 +17,7 @@ extern const tw_operator *const ops_random[];
 extern const tw_operator
     *const ops_composite[]; /* relu loss softmax cross entropy conv_bias pools */
 extern const tw_operator *const ops_attention[]; /* attention, its gradient */
+extern const tw_operator *const ops_logsumexp[]; /* logsumexp log_softmax */
 extern const tw_operator *const ops_update[];    /* sgd momentum adam */
 
 /* Registers them all. */
