@@ -3,7 +3,6 @@
 #include <string.h>
 #include <thalweg/operators.h>
 
-#include "ir/graph.h"
 #include "ops/rules.h"
 
 enum { OPERANDS = 16, LETTERS = 128 };
@@ -121,15 +120,13 @@ static void arrange(term *t, const char *letters) {
     memcpy(t->letter, letters, (size_t)t->rank);
 }
 
-/* Axes a < b of one extent n become one, the last: of (.., n, n) with n zeros behind, read as
- * (.., n, n + 1), the first column. */
+/* Axes a < b of one extent become one, the last: what is off the diagonal is left out of a sum. */
 static void take_diagonal(term *t, int a, int b) {
     int axes[TW_MAX_RANK], n = 0;
     char letter = t->letter[a];
-    tw_shape shape = tw_shape_of(t->x), flat = {0};
+    int64_t extent = tw_shape_of(t->x).dim[a];
     for (int i = 0; i < t->rank; i++) {
         if (i == a || i == b) continue;
-        flat.dim[flat.rank++] = shape.dim[i];
         t->letter[n] = t->letter[i];
         axes[n++] = i;
     }
@@ -137,16 +134,11 @@ static void take_diagonal(term *t, int a, int b) {
     axes[n + 1] = b;
     t->letter[n] = letter;
     t->rank--;
+    tw_shape square = TW_SHAPE(extent, extent);
+    tw_value row = tw_iota(t->x.graph, TW_I32, square, 0);
+    tw_value equal = tw_compare(TW_EQ, row, tw_iota(t->x.graph, TW_I32, square, 1));
     tw_value x = tw_permute(t->x, axes);
-    tw_context *context = t->x.graph->module->context;
-    int64_t extent = shape.dim[a];
-    tw_shape wide = flat, column = flat;
-    flat.dim[flat.rank++] = tw_dim_mul(context, extent, extent);
-    wide.dim[wide.rank++] = extent;
-    wide.dim[wide.rank++] = tw_dim_add(context, extent, 1);
-    column.dim[column.rank++] = extent;
-    x = tw_pad(tw_reshape(x, flat), n, 0, extent, 0);
-    t->x = tw_reshape(tw_slice(tw_reshape(x, wide), n + 1, 0, 1), column);
+    t->x = tw_sum_axis(tw_select(equal, x, tw_literal(x, 0)), -1, false);
 }
 
 /* Repeated letters become diagonals. */
