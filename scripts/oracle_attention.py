@@ -239,6 +239,7 @@ EINSUMS = {
     "einsum_chain": ("ab,bc,cd,de->ea", [(2, 3), (3, 2), (2, 4), (4, 3)]),
     "einsum_bilinear": ("bn,anm,bm->ba", [(2, 3), (4, 3, 2), (2, 2)]),
     "einsum_scalar": ("i,i->", [(5,), (5,)]),
+    "einsum_sums_of_both": ("i,jk->", [(2,), (3, 2)]),
     "einsum_capitals": ("aB,Bc", [(2, 3), (3, 4)]),
 }
 

@@ -217,6 +217,7 @@ static const oracle_case cases[] = {
     EINSUM("einsum_chain", "ab,bc,cd,de->ea", 4),
     EINSUM("einsum_bilinear", "bn,anm,bm->ba", 3),
     EINSUM("einsum_scalar", "i,i->", 2),
+    EINSUM("einsum_sums_of_both", "i,jk->", 2),
     EINSUM("einsum_capitals", "aB,Bc", 2),
     ROW(logsumexp),
     ROW(logsumexp_axis_keep),
