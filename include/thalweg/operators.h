@@ -174,7 +174,7 @@ TW_API tw_value tw_reglu(tw_value x);
 TW_API tw_value tw_einsum(const char *equation, int n, const tw_value *x);
 
 /* Statistics and norms along one axis. The variance divides by extent - correction: 0 gives the
- * biased one, 1 the unbiased one. */
+ * biased one, 1 the unbiased one. The deviation's gradient is 0 where the variance is 0. */
 TW_API tw_value tw_variance_axis(tw_value x, int axis, double correction, bool keep);
 TW_API tw_value tw_standard_deviation_axis(tw_value x, int axis, double correction, bool keep);
 /* p is 1, 2 or INFINITY. Where all of x is 0 the gradient is 0; equal greatest share it. */
