@@ -89,15 +89,75 @@ TW_API tw_value tw_prelu(tw_value x, const char *name);
 
 typedef struct tw_embedding_opts {
     tw_init weight; /* default: normal(1) */
+    tw_dtype dtype; /* f32 or f64; 0: f32 */
+    /* With `padded`, `padding` is an index whose result is a zero row and whose row of the weight
+     * gets no gradient: PyTorch's padding_idx, but zeros whatever the row itself holds. */
+    bool padded;
+    int64_t padding;
     void *reserved_[4];
 } tw_embedding_opts;
-/* Variable name/weight (vocabulary, width); a negative index gives a zero row. */
+/* indices (...) -> (..., width). Variable name/weight (vocabulary, width); a negative index gives a
+ * zero row. */
 TW_API tw_value tw_embedding(tw_value indices, const char *name, int64_t vocabulary, int64_t width,
                              const tw_embedding_opts *opts);
 
 /* Keeps with probability 1 - rate, scales by its inverse. Training graphs only: elsewhere it is x
  * itself, and tw_minimize refuses the graph unless rate is 0. */
 TW_API tw_value tw_dropout(tw_value x, double rate, const void *opts);
+
+typedef struct tw_multi_head_opts {
+    tw_value source;  /* (batch, source, any width): keys and values are of it; absent: of x */
+    int64_t kv_heads; /* heads of keys and values, a divisor of heads; 0: heads */
+    int64_t width;    /* of one head; 0: x's width / heads, which must divide */
+    bool causal;      /* as in tw_attention_opts */
+    bool rotary;      /* turn queries and keys by their positions (tw_rotary); not with a source */
+    bool no_bias;
+    tw_rotary_opts rotation; /* with `rotary` */
+    tw_value positions;      /* with `rotary`: (time) or (batch, time) integers; absent: 0, 1, .. */
+    tw_value mask;  /* bool, true: may attend; broadcasts to (batch, heads, time, source) */
+    double scale;   /* of the scores; 0: 1 / sqrt(width) */
+    double dropout; /* of the probabilities, in training graphs; as tw_dropout's rate */
+    tw_init weight; /* of every projection; default: Xavier uniform */
+    void *reserved_[4];
+} tw_multi_head_opts;
+/*
+ * Multi-head attention (Vaswani et al. 2017, section 3.2.2): x (batch, time, in) -> (batch, time,
+ * in). Variables name/query, name/key, name/value, name/out, each with weight (in, out) and bias.
+ */
+TW_API tw_value tw_multi_head_attention(tw_value x, const char *name, int64_t heads,
+                                        const tw_multi_head_opts *opts);
+
+/*
+ * Recurrent cells, with PyTorch's formulas and order of gates. Variables name/input/weight (in,
+ * gates * units), name/input/bias, name/hidden/weight (units, gates * units), name/hidden/bias;
+ * two biases as PyTorch has them. All start uniform in +-1 / sqrt(units).
+ */
+typedef struct tw_recurrent_opts {
+    tw_init weight; /* of both weights; default as above */
+    bool no_bias;
+    /* tw_lstm and tw_gru only. */
+    bool backwards;            /* from the last step to the first; results stay in x's order */
+    tw_value h, c;             /* first state (batch, units); absent: zeros. c: tw_lstm */
+    tw_value *last_h, *last_c; /* where the state after the last step goes, unless NULL */
+    void *reserved_[4];
+} tw_recurrent_opts;
+/*
+ * Hochreiter & Schmidhuber 1997, with a forget gate (Gers et al. 2000). x (batch, in), h and c
+ * (batch, units), or absent for zeros. Gates i, f, g, o = x input + h hidden; c' = sigmoid(f) c +
+ * sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c').
+ */
+TW_API void tw_lstm_cell(tw_value x, tw_value h, tw_value c, const char *name, int64_t units,
+                         tw_value *h_out, tw_value *c_out, const tw_recurrent_opts *opts);
+/*
+ * Cho et al. 2014, the reset gate after the product: r, z, n in this order; r and z are sigmoids
+ * of x input + h hidden, n = tanh(x input + r (h hidden)), h' = (1 - z) n + z h.
+ */
+TW_API tw_value tw_gru_cell(tw_value x, tw_value h, const char *name, int64_t units,
+                            const tw_recurrent_opts *opts);
+/* The cells over x (batch, time, in) -> (batch, time, units), unrolled: time must be a number from
+ * 1. The variables are the cell's. */
+TW_API tw_value tw_lstm(tw_value x, const char *name, int64_t units, const tw_recurrent_opts *opts);
+TW_API tw_value tw_gru(tw_value x, const char *name, int64_t units, const tw_recurrent_opts *opts);
 
 #ifdef __cplusplus
 }

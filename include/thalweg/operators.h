@@ -210,6 +210,73 @@ TW_API tw_value tw_random_uniform(tw_graph *graph, tw_dtype dtype, tw_shape shap
 /* Softmax family, over the last axis. */
 TW_API tw_value tw_softmax(tw_value x);
 TW_API tw_value tw_log_softmax(tw_value x);
+TW_API tw_value tw_softmax_axis(tw_value x, int axis);
+TW_API tw_value tw_log_softmax_axis(tw_value x, int axis);
+/* log(sum(exp(x))) along the axis, without overflow; -inf of nothing, and where every x is -inf;
+ * +inf where one is. NaN gives NaN. */
+TW_API tw_value tw_logsumexp(tw_value x, int axis, bool keep);
+
+/*
+ * Attention (Vaswani et al. 2017, equation 1): softmax(q k^T scale) v. q (batch, time, heads,
+ * width), k and v (batch, source, kv_heads, width) -> (batch, time, heads, width). heads is a
+ * multiple of kv_heads: head h reads the keys and values of kv head h / (heads / kv_heads)
+ * (grouped queries, Ainslie et al. 2023). A query that may attend to no key gives zeros.
+ */
+typedef struct tw_attention_opts {
+    /* Query t attends to keys 0..t only. Counted from the start, as in PyTorch, also where time
+     * and source differ. */
+    bool causal;
+    double scale;  /* of the scores; 0: 1 / sqrt(width) */
+    tw_value mask; /* bool, true: may attend; broadcasts to (batch, heads, time, source) */
+    void *reserved_[4];
+} tw_attention_opts;
+TW_API tw_value tw_attention(tw_value q, tw_value k, tw_value v, const tw_attention_opts *opts);
+
+/*
+ * Rotary positions (Su et al. 2021, RoFormer, equation 34): pair i of the last axis turns by the
+ * angle position * base^(-2 i / width). x (batch, time, heads, width), width even; positions
+ * (time) or (batch, time) integers, or absent: 0, 1, .. The pair i is elements i and i + width / 2,
+ * or with `interleaved` 2 i and 2 i + 1. Angles are of x's type.
+ */
+typedef struct tw_rotary_opts {
+    double base; /* 0: 10000 */
+    bool interleaved;
+    void *reserved_[4];
+} tw_rotary_opts;
+TW_API tw_value tw_rotary(tw_value x, tw_value positions, const tw_rotary_opts *opts);
+
+/*
+ * Gated linear units (Dauphin et al. 2017; Shazeer 2020): the last axis, of even extent, is (a, b)
+ * in halves. glu a * sigmoid(b), geglu a * gelu(b) with the exact gelu, swiglu a * silu(b), reglu
+ * a * relu(b). Mind the order: it is PyTorch's glu; Shazeer activates the first factor.
+ */
+TW_API tw_value tw_glu(tw_value x);
+TW_API tw_value tw_geglu(tw_value x);
+TW_API tw_value tw_swiglu(tw_value x);
+TW_API tw_value tw_reglu(tw_value x);
+
+/*
+ * Einstein's summation: "ij,jk->ik". Letters a-z and A-Z are axes, spaces are left out; a letter
+ * that the result lacks is summed over. Without "->" the result has the letters that come up once,
+ * in alphabetical order (capitals first), as in NumPy. A letter twice in one operand takes the
+ * diagonal. "..." is refused. Operands are contracted in pairs from left to right by tw_dot.
+ * 1 to 16 operands of one float type, extents of a letter equal; 1 does not stretch.
+ */
+TW_API tw_value tw_einsum(const char *equation, int n, const tw_value *x);
+
+/* Statistics and norms along one axis. The variance divides by extent - correction: 0 gives the
+ * biased one, 1 the unbiased one. The deviation's gradient is 0 where the variance is 0. */
+TW_API tw_value tw_variance_axis(tw_value x, int axis, double correction, bool keep);
+TW_API tw_value tw_standard_deviation_axis(tw_value x, int axis, double correction, bool keep);
+/* p is 1, 2 or INFINITY. Where all of x is 0 the gradient is 0; equal greatest share it. */
+TW_API tw_value tw_norm(tw_value x, double p, int axis, bool keep);
+/* x / max(norm, epsilon); epsilon 0: 1e-12. */
+TW_API tw_value tw_normalize(tw_value x, double p, int axis, double epsilon);
+/* x * min(1, limit / norm) with the 2-norm of all elements; x = 0 stays 0. limit > 0. */
+TW_API tw_value tw_clip_by_norm(tw_value x, double limit);
+/* a . b / (max(|a|, epsilon) max(|b|, epsilon)), the axis dropped; epsilon 0: 1e-8. The shapes
+ * broadcast. */
+TW_API tw_value tw_cosine_similarity(tw_value a, tw_value b, int axis, double epsilon);
 
 #ifdef __cplusplus
 }

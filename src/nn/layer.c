@@ -1,4 +1,4 @@
-/* Layers: dense, embedding, dropout; and what the layers of other files share. */
+/* Layers: dense, dropout; and what the layers of other files share. */
 #include "nn/layer.h"
 
 #include "ir/graph.h"
@@ -37,16 +37,6 @@ tw_value tw_dense(tw_value x, const char *name, int64_t units, const tw_dense_op
         if (opts && opts->relu) y = tw_relu(y);
     }
     tw_scope_end(graph);
-    return y;
-}
-
-tw_value tw_embedding(tw_value indices, const char *name, int64_t vocabulary, int64_t width,
-                      const tw_embedding_opts *opts) {
-    if (!layer_begin("tw_embedding", indices, name)) return rule_poison(indices.graph);
-    tw_init init = layer_init(opts ? &opts->weight : NULL, tw_normal(1));
-    tw_shape shape = TW_SHAPE(vocabulary, width);
-    tw_value y = tw_take(tw_parameter(indices.graph, "weight", TW_F32, shape, init), indices);
-    tw_scope_end(indices.graph);
     return y;
 }
 

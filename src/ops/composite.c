@@ -171,11 +171,6 @@ tw_value tw_relu(tw_value x) { return rule_apply1("relu", x, NULL); }
 
 tw_value tw_softmax(tw_value x) { return rule_apply1("softmax", x, NULL); }
 
-tw_value tw_log_softmax(tw_value x) {
-    tw_value z = tw_sub(x, tw_stop_gradient(tw_max_axis(x, -1, true)));
-    return tw_sub(z, tw_log(tw_sum_axis(tw_exp(z), -1, true)));
-}
-
 const tw_operator *const ops_composite[] = {
     &op_relu,      &op_relu_grad,     &op_loss,
     &op_softmax,   &op_cross_entropy, &op_cross_entropy_grad,

@@ -24,8 +24,10 @@ extern const tw_operator
     *const ops_composite[]; /* relu loss softmax cross entropy conv_bias pools */
 extern const tw_operator *const ops_activation[];
 extern const tw_operator *const ops_normalization[];
-extern const tw_operator *const ops_update[]; /* sgd momentum adam */
+extern const tw_operator *const ops_attention[]; /* attention, its gradient */
+extern const tw_operator *const ops_logsumexp[]; /* logsumexp log_softmax */
 extern const tw_operator *const ops_binary_cross_entropy[];
+extern const tw_operator *const ops_update[]; /* sgd momentum adam */
 
 /* Registers them all. */
 tw_status ops_register(tw_context *context);
