@@ -16,7 +16,8 @@ extern const tw_operator *const ops_index[];
 extern const tw_operator *const ops_random[];
 extern const tw_operator
     *const ops_composite[];                   /* relu loss softmax cross entropy conv_bias pools */
-extern const tw_operator *const ops_update[]; /* sgd momentum adam */
+extern const tw_operator *const ops_update[]; /* sgd momentum adam amsgrad lion average */
+extern const tw_operator *const ops_adaptive[]; /* adagrad rmsprop lamb adafactor */
 
 /* Registers them all. */
 tw_status ops_register(tw_context *context);

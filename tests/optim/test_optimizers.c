@@ -273,7 +273,7 @@ static void test_errors(void **state) {
         tw_optimizer optimizer;
         const char *says;
     } cases[] = {
-        {{.kind = (tw_optimizer_kind)9}, "kind 9"},
+        {{.kind = (tw_optimizer_kind)99}, "kind 99"},
         {{.rate = -1}, "rate"},
         {{.rate = NAN}, "rate"},
         {{.kind = TW_ADAM, .beta1 = 1}, "beta1"},
