@@ -89,7 +89,7 @@ CASES = {
     "adamw_amsgrad": lambda p: O.AdamW(p, lr=0.3, betas=(0.5, 0.7), weight_decay=0.1,
                                        amsgrad=True),
     "adafactor": lambda p: O.Adafactor(p, lr=0.3, eps=(2.0 ** -23, 1e-3)),
-    "adafactor_options": lambda p: O.Adafactor(p, lr=0.1, beta2_decay=-0.5, eps=(0.02, 0.7), d=1.5,
+    "adafactor_options": lambda p: O.Adafactor(p, lr=0.05, beta2_decay=-0.5, eps=(0.05, 0.7), d=1.5,
                                                weight_decay=0.1),
     "lamb": lambda p: Lamb(p, lr=0.1),
     "lamb_options": lambda p: Lamb(p, lr=0.1, betas=(0.8, 0.95), eps=0.01, weight_decay=0.1),
