@@ -45,7 +45,7 @@ const char *schedule_problem(const tw_schedule *given) {
     if (s->warmup < 0 || s->steps < 0 || s->every < 0) return "a number of steps is negative";
     if (has_end(s->kind) && s->steps <= s->warmup)
         return "steps must be the number of all steps, more than warmup";
-    if (s->kind == TW_ONE_CYCLE && !(it.last > it.peak)) return "one-cycle needs 2 steps or more";
+    if (s->kind == TW_ONE_CYCLE && !(it.last > fmax(it.peak, 0))) return "one-cycle needs 2 steps";
     if (s->n_milestones < 0 || (s->n_milestones && !s->milestones))
         return "n_milestones does not fit milestones";
     if (s->n_milestones && !steps) return "milestones are for TW_STEP_DECAY";
