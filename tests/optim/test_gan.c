@@ -30,9 +30,11 @@ static tw_value softplus(tw_value x) {
     return tw_add(tw_relu(x), tw_log1p(tw_exp(tw_neg(tw_abs(x)))));
 }
 
+/* Of x and x^2: the log ratio of two Gaussians is a quadratic. Its weight decay keeps the game from
+ * circling. */
 static tw_value discriminate(tw_graph *g, tw_value x) {
     tw_scope_begin(g, "discriminator");
-    tw_value h = tw_tanh(tw_dense(x, "hidden", 16, NULL));
+    tw_value h = tw_concat(1, TW_VALUES(x, tw_square(x)));
     tw_value y = tw_dense(h, "out", 1, NULL);
     tw_scope_end(g);
     return y;
@@ -57,7 +59,7 @@ static tw_program *step_program(tw_context *c, tw_store *store) {
     tw_optimizer optimizer = {.kind = TW_ADAM, .rate = 0.01, .beta1 = 0.5};
     optimizer.parameters = "discriminator/*";
     optimizer.name = "optimizers/discriminator";
-    optimizer.weight_decay = 0.01;
+    optimizer.weight_decay = 0.1;
     tw_minimize(out[0], &optimizer);
     optimizer.parameters = "generator/*";
     optimizer.name = "optimizers/generator";
