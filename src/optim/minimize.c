@@ -163,6 +163,7 @@ static void append_updates(minimizer *m) {
         graph_error(graph, TW_ERR_MEMORY, "tw_minimize: out of memory");
         return;
     }
+    m->settings.name = name; /* scopes outlive the call */
     graph->meta = (node_meta){.phase = PHASE_UPDATE, .scope = name};
     graph->scope_fixed = true;
     tw_type count = {TW_I64, TW_SHAPE()};
