@@ -276,6 +276,62 @@ static void test_sparse(void **state) {
     assert_near("warmed up", 10, sparse, dense, 1e-6);
 }
 
+/* parse(print(g)) prints the same, and the graph verifies. */
+static void check_text(tw_graph *g) {
+    if (tw_graph_verify(g)) fail_msg("%s", tw_message(context));
+    char *first = tw_graph_print(g);
+    tw_graph *again = first ? tw_graph_parse(context, NULL, first) : NULL;
+    char *second = again ? tw_graph_print(again) : NULL;
+    if (!second) fail_msg("%s", tw_message(context));
+    assert_string_equal(first, second);
+    tw_string_free(context, first);
+    tw_string_free(context, second);
+    tw_graph_free(again);
+}
+
+/* Three steps of a layer on a batch of 8 in so many parts. */
+static void in_parts(tw_optimizer o, int parts, double *weight) {
+    tw_store *store = tw_store_new(context, &(tw_store_opts){.seed = 3});
+    tw_graph *g = tw_graph_new(context, store, TW_SYMBOLIC, &(tw_graph_opts){.training = true});
+    tw_value in = tw_input(g, "x", TW_F64, TW_SHAPE(8, 3));
+    tw_value w = tw_parameter(g, "w", TW_F64, TW_SHAPE(3, 4), tw_normal(1));
+    tw_value b = tw_parameter(g, "b", TW_F64, TW_SHAPE(4), tw_normal(1));
+    tw_value loss = tw_mean(tw_square(tw_tanh(tw_add(tw_matmul(in, w), b))));
+    o.microbatches = parts;
+    tw_minimize(loss, &o);
+    tw_average(g, NULL);
+    check_text(g);
+    tw_program *program = tw_compile(g, 1, &in, 1, &loss, NULL);
+    tw_tensor *x = tensor_drawn(context, TW_F64, TW_SHAPE(8, 3), 5, -1, 1), *out = NULL;
+    for (int i = 0; i < 3; i++)
+        if (!program || tw_run(program, &x, &out)) fail_msg("%s", tw_message(context));
+    numbers_at(store, "w", 12, weight);
+    numbers_at(store, "b", 4, weight + 12);
+    numbers_at(store, "average/w", 12, weight + 16);
+    tw_tensor_free(x);
+    tw_tensor_free(out);
+    tw_program_free(program);
+    tw_graph_free(g);
+    tw_store_free(store);
+}
+
+static void test_microbatches(void **state) {
+    (void)state;
+    for (int kind = TW_SGD; kind <= TW_LION; kind++) {
+        const tw_optimizer o = {.kind = (tw_optimizer_kind)kind,
+                                .rate = 0.1,
+                                .weight_decay = 0.1,
+                                .amsgrad = kind == TW_ADAMW,
+                                .centered = kind == TW_RMSPROP,
+                                .clip_norm = 0.5,
+                                .schedule = {.kind = TW_COSINE, .warmup = 1, .steps = 4}};
+        double whole[28], parts[28];
+        in_parts(o, 1, whole);
+        in_parts(o, 4, parts);
+        assert_near("in parts", 28, parts, whole, 1e-12);
+    }
+}
+
 /* Each is refused, with a message that says so. */
 static void test_errors(void **state) {
     (void)state;
@@ -344,10 +400,11 @@ static void test_graph_errors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fed_rate), cmocka_unit_test(test_schedule_goes_on),
-        cmocka_unit_test(test_groups),   cmocka_unit_test(test_names),
-        cmocka_unit_test(test_clipping), cmocka_unit_test(test_sparse),
-        cmocka_unit_test(test_errors),   cmocka_unit_test(test_graph_errors),
+        cmocka_unit_test(test_fed_rate),     cmocka_unit_test(test_schedule_goes_on),
+        cmocka_unit_test(test_groups),       cmocka_unit_test(test_names),
+        cmocka_unit_test(test_clipping),     cmocka_unit_test(test_sparse),
+        cmocka_unit_test(test_errors),       cmocka_unit_test(test_graph_errors),
+        cmocka_unit_test(test_microbatches),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
