@@ -38,8 +38,12 @@ TW_API void tw_store_free(tw_store *store);
 TW_API tw_tensor *tw_store_get(tw_store *store, const char *path);
 /* Copies `tensor` into the variable, which is created when missing. */
 TW_API tw_status tw_store_set(tw_store *store, const char *path, tw_tensor *tensor);
-/* How many optimiser steps the store has seen. */
+/* How many steps the optimiser "optimizer" has done; where none has this name (tw_optimizer.name),
+ * the most that any has. Each one's own count is the variable "NAME/step". */
 TW_API int64_t tw_store_step(const tw_store *store);
+/* Exchanges each variable that tw_average follows with its average, without a copy: programs and
+ * saves see the averages. Call it again to exchange them back, before training goes on. */
+TW_API tw_status tw_store_swap_averages(tw_store *store);
 /* Number of variables, and the i-th one's path in order of creation; NULL past the end. */
 TW_API int tw_store_size(const tw_store *store);
 TW_API const char *tw_store_path(const tw_store *store, int i);

@@ -27,7 +27,8 @@ extern const tw_operator *const ops_normalization[];
 extern const tw_operator *const ops_attention[]; /* attention, its gradient */
 extern const tw_operator *const ops_logsumexp[]; /* logsumexp log_softmax */
 extern const tw_operator *const ops_binary_cross_entropy[];
-extern const tw_operator *const ops_update[]; /* sgd momentum adam */
+extern const tw_operator *const ops_update[];   /* sgd momentum adam amsgrad lion average */
+extern const tw_operator *const ops_adaptive[]; /* adagrad rmsprop lamb adafactor */
 
 /* Registers them all. */
 tw_status ops_register(tw_context *context);

@@ -3,29 +3,16 @@
  * A loss that is a pair is differentiated by its sum; the gradients are divided by the weight
  * once, after microbatches have been added up.
  */
+#include "optim/minimizer.h"
+
 #include <thalweg/init.h>
 #include <thalweg/operators.h>
 
 #include "grad/microbatch.h"
-#include "ir/graph.h"
+#include "optim/schedule.h"
 #include "optim/settings.h"
 
-typedef struct parameter {
-    tw_value w, g;
-    tw_value indices, rows; /* of a sparse gradient */
-    bool sparse, decays;
-} parameter;
-
-typedef struct minimizer {
-    tw_graph *graph;
-    tw_optimizer settings;
-    tw_value sum, weight; /* weight absent: the loss is no pair */
-    tw_value next_step;
-    int n;
-    parameter *parameters;
-} minimizer;
-
-static tw_value scalar(minimizer *m, tw_dtype dtype, double number) {
+tw_value minimizer_scalar(const minimizer *m, tw_dtype dtype, double number) {
     return tw_full(m->graph, dtype, TW_SHAPE(), number);
 }
 
@@ -44,7 +31,22 @@ static void split_loss(minimizer *m, tw_value loss) {
 }
 
 static bool is_trained(const tw_optimizer *settings, const char *path) {
+    if (settings->frozen && pattern_list_matches(settings->frozen, path)) return false;
     return !settings->parameters || pattern_list_matches(settings->parameters, path);
+}
+
+/* What the groups say of a parameter. */
+static void settle(const tw_optimizer *settings, const char *path, parameter *p) {
+    p->decay = settings->weight_decay;
+    p->rate_factor = 1;
+    for (int i = 0; i < settings->n_groups; i++) {
+        const tw_optimizer_group *group = &settings->groups[i];
+        if (!pattern_list_matches(group->parameters, path)) continue;
+        p->decay = settings_number(group->weight_decay, p->decay);
+        p->rate_factor = settings_number(group->rate_factor, 1);
+        break;
+    }
+    if (settings->no_decay && pattern_list_matches(settings->no_decay, path)) p->decay = 0;
 }
 
 /* Fills parameters[].w and .g; the lists stand in `all` (2 * count values). */
@@ -54,32 +56,42 @@ static void differentiate(minimizer *m, int count, tw_value *all) {
     for (int i = 0; i < count; i++)
         if (is_trained(settings, tw_path(all[i]))) all[m->n++] = all[i];
     if (!m->n) {
-        graph_error(m->graph, TW_ERR_ARGUMENT,
-                    "tw_minimize: the loss depends on no parameter%s%s%s; tw_parameter makes them",
-                    settings->parameters ? " that matches \"" : "",
-                    settings->parameters ? settings->parameters : "",
-                    settings->parameters ? "\"" : "");
+        graph_error(
+            m->graph, TW_ERR_ARGUMENT,
+            "tw_minimize: the loss depends on no parameter%s%s%s%s; tw_parameter makes them",
+            settings->parameters ? " that matches \"" : "",
+            settings->parameters ? settings->parameters : "", settings->parameters ? "\"" : "",
+            settings->frozen ? " that is not frozen" : "");
         return;
     }
     tw_grad(m->sum, m->n, all, all + count);
     for (int i = 0; i < m->n; i++) {
         parameter *p = &m->parameters[i];
-        const char *path = tw_path(all[i]), *spared = settings->no_decay;
         p->w = all[i];
         p->g = all[count + i];
-        p->decays = settings->weight_decay > 0 && !(spared && pattern_list_matches(spared, path));
-        p->sparse = settings->kind == TW_SGD && !p->decays && settings->clip_norm == 0 &&
-                    tw_grad_sparse(p->g, &p->indices, &p->rows);
+        settle(settings, tw_path(all[i]), p);
+        p->sparse = settings->kind == TW_SGD && p->decay == 0 && settings->clip_norm == 0 &&
+                    settings->clip_value == 0 && tw_grad_sparse(p->g, &p->indices, &p->rows);
     }
 }
 
 /* sqrt of the sum of squares of all gradients, in the type of the first. */
 static tw_value global_norm(minimizer *m) {
     tw_dtype dtype = tw_dtype_of(m->parameters[0].g);
-    tw_value total = scalar(m, dtype, 0);
+    tw_value total = minimizer_scalar(m, dtype, 0);
     for (int i = 0; i < m->n; i++)
         total = tw_add(total, tw_cast(tw_sum(tw_square(m->parameters[i].g)), dtype));
     return tw_sqrt(total);
+}
+
+/* Every gradient, divided by the weight, to +-clip_value. */
+static void clip_elements(minimizer *m, tw_value factor) {
+    for (int i = 0; i < m->n; i++) {
+        parameter *p = &m->parameters[i];
+        if (factor.graph) p->g = tw_mul(p->g, tw_cast(factor, tw_dtype_of(p->g)));
+        tw_value limit = tw_literal(p->g, m->settings.clip_value);
+        p->g = tw_min(tw_max(p->g, tw_neg(limit)), limit);
+    }
 }
 
 /*
@@ -89,6 +101,10 @@ static tw_value global_norm(minimizer *m) {
 static tw_value gradient_factor(minimizer *m) {
     tw_value factor = {0};
     if (m->weight.graph) factor = tw_div(tw_literal(m->weight, 1), m->weight);
+    if (m->settings.clip_value > 0) {
+        clip_elements(m, factor);
+        factor = (tw_value){0};
+    }
     if (m->settings.clip_norm > 0) {
         tw_value norm = global_norm(m);
         if (factor.graph) {
@@ -102,85 +118,84 @@ static tw_value gradient_factor(minimizer *m) {
     return factor;
 }
 
-/* The optimiser's variable of a parameter, at "optimizer/<path>/<name>"; starts as zeros. */
-static tw_value state_of(minimizer *m, const parameter *p, const char *name) {
-    const char *path =
-        arena_format(&m->graph->module->arena, "optimizer/%s/%s", tw_path(p->w), name);
-    if (path) return graph_declare(m->graph, path, tw_type_of(p->w), tw_zeros_init(), false);
-    graph_error(m->graph, TW_ERR_MEMORY, "tw_minimize: out of memory");
-    return (tw_value){m->graph, 0, 0};
-}
-
-static void update_sgd(minimizer *m, parameter *p, tw_value factor) {
-    tw_dtype dtype = tw_dtype_of(p->w);
-    tw_value rate = scalar(m, dtype, m->settings.rate);
-    /* Scaling the rate instead of the gradient saves a pass over it. */
-    if (factor.graph && !p->decays) rate = tw_mul(rate, factor);
-    if (p->sparse) {
-        tw_assign(p->w, tw_scatter_add(p->w, p->indices, tw_mul(p->rows, tw_neg(rate))));
-        return;
-    }
-    const tw_value in[] = {p->w, p->g, rate};
-    tw_assign(p->w, tw_apply(m->graph, "sgd_update", 3, in, NULL, NULL));
-}
-
-static void update_momentum(minimizer *m, parameter *p) {
-    tw_value v = state_of(m, p, "v"), out[TW_MAX_RESULTS];
-    const tw_value in[] = {p->w, v, p->g, scalar(m, tw_dtype_of(p->w), m->settings.rate)};
-    const tw_attr attr[] = {tw_attr_float(m->settings.momentum), tw_attr_int(m->settings.nesterov)};
-    tw_apply(m->graph, "momentum_update", 4, in, attr, out);
-    tw_assign(p->w, out[0]);
-    tw_assign(v, out[1]);
-}
-
-static void update_adam(minimizer *m, parameter *p) {
+/* The rate of this step where it is no constant. */
+static void schedule_rate(minimizer *m, tw_value step) {
     const tw_optimizer *settings = &m->settings;
-    double decay = settings->kind == TW_ADAMW && p->decays ? settings->weight_decay : 0;
-    tw_value mean = state_of(m, p, "m"), square = state_of(m, p, "v"), out[TW_MAX_RESULTS];
-    tw_value rate = scalar(m, tw_dtype_of(p->w), settings->rate);
-    const tw_value in[] = {p->w, mean, square, p->g, rate, m->next_step};
-    const tw_attr attr[] = {tw_attr_float(settings->beta1), tw_attr_float(settings->beta2),
-                            tw_attr_float(settings->epsilon), tw_attr_float(decay)};
-    tw_apply(m->graph, "adam_update", 6, in, attr, out);
-    tw_assign(p->w, out[0]);
-    tw_assign(mean, out[1]);
-    tw_assign(square, out[2]);
+    m->rate = settings->rate_value;
+    if (!schedule_varies(&settings->schedule)) return;
+    tw_value factor = tw_schedule_factor(step, &settings->schedule);
+    m->rate =
+        m->rate.graph ? tw_mul(tw_cast(m->rate, TW_F64), factor) : tw_scale(factor, settings->rate);
 }
 
-static void update(minimizer *m, parameter *p, tw_value factor) {
-    const tw_optimizer *settings = &m->settings;
-    if (factor.graph) factor = tw_cast(factor, tw_dtype_of(p->w));
-    bool added = p->decays && settings->kind != TW_ADAMW;
-    if (factor.graph && (added || settings->kind != TW_SGD)) p->g = tw_mul(p->g, factor);
-    if (added) p->g = tw_add(p->g, tw_scale(p->w, settings->weight_decay));
-    switch (settings->kind) {
-    case TW_SGD: update_sgd(m, p, factor); break;
-    case TW_MOMENTUM: update_momentum(m, p); break;
-    case TW_ADAM:
-    case TW_ADAMW: update_adam(m, p); break;
-    }
+static bool is_assigned(const tw_graph *graph, tw_value variable) {
+    const value *it = &graph->values.at[variable.id];
+    if (it->kind != VALUE_REFERENCE) return false;
+    const graph_variable *known = &graph->variables.at[it->variable];
+    return known->current != known->initial;
+}
+
+/* A second optimiser under the name of a first would find its step counted twice. */
+static bool name_is_free(minimizer *m, tw_value step) {
+    if (m->graph->mode == TW_IMMEDIATE || m->graph->status || !is_assigned(m->graph, step) ||
+        is_assigned(m->graph, m->parameters[0].w))
+        return true;
+    graph_error(m->graph, TW_ERR_ARGUMENT,
+                "tw_minimize: this graph has an optimizer \"%s\" of other parameters already; give "
+                "each a .name of its own",
+                m->settings.name);
+    return false;
+}
+
+static const char *scope_of(minimizer *m, const parameter *p) {
+    const char *scope =
+        arena_format(&m->graph->module->arena, "%s/%s", m->settings.name, tw_path(p->w));
+    return scope ? scope : m->settings.name;
 }
 
 static void append_updates(minimizer *m) {
     tw_graph *graph = m->graph;
     node_meta meta = graph->meta;
     bool fixed = graph->scope_fixed;
-    graph->meta = (node_meta){.phase = PHASE_UPDATE, .scope = "optimizer"};
+    const char *name = arena_copy_string(&graph->module->arena, m->settings.name);
+    const char *path = arena_format(&graph->module->arena, "%s/step", m->settings.name);
+    if (!name || !path) {
+        graph_error(graph, TW_ERR_MEMORY, "tw_minimize: out of memory");
+        return;
+    }
+    m->settings.name = name; /* scopes outlive the call */
+    graph->meta = (node_meta){.phase = PHASE_UPDATE, .scope = name};
     graph->scope_fixed = true;
     tw_type count = {TW_I64, TW_SHAPE()};
-    tw_value step = graph_declare(graph, "optimizer/step", count, tw_zeros_init(), false);
-    m->next_step = tw_add(step, scalar(m, TW_I64, 1));
-    tw_value factor = gradient_factor(m);
-    for (int i = 0; i < m->n && !graph->status; i++) {
-        const char *scope =
-            arena_format(&graph->module->arena, "optimizer/%s", tw_path(m->parameters[i].w));
-        graph->meta.scope = scope ? scope : "optimizer";
-        update(m, &m->parameters[i], factor);
+    tw_value step = graph_declare(graph, path, count, tw_zeros_init(), false);
+    if (tw_ok(step) && name_is_free(m, step)) {
+        m->next_step = tw_add(step, minimizer_scalar(m, TW_I64, 1));
+        tw_value factor = gradient_factor(m);
+        schedule_rate(m, step);
+        for (int i = 0; i < m->n && !graph->status; i++) {
+            graph->meta.scope = scope_of(m, &m->parameters[i]);
+            minimizer_update(m, &m->parameters[i], factor);
+        }
+        graph->meta.scope = name;
+        tw_assign(step, m->next_step);
     }
-    graph->meta.scope = "optimizer";
-    tw_assign(step, m->next_step);
     graph->meta = meta;
     graph->scope_fixed = fixed;
+}
+
+/* The rate that the caller computes. */
+static bool rate_is_scalar(minimizer *m) {
+    tw_value rate = m->settings.rate_value;
+    if (!rate.graph) return true;
+    tw_type type = tw_type_of(rate);
+    if (rate.graph == m->graph && tw_ok(rate) && type.shape.rank == 0 &&
+        (type.dtype == TW_F32 || type.dtype == TW_F64))
+        return true;
+    graph_error(m->graph, TW_ERR_ARGUMENT,
+                "tw_minimize: rate_value is of rank %d and type %s, expected a scalar of this "
+                "graph, f32 or f64",
+                (int)type.shape.rank, tw_dtype_name(type.dtype));
+    return false;
 }
 
 /* An immediate graph has computed the loss already; cutting its batch would save nothing. */
@@ -210,7 +225,7 @@ void tw_minimize(tw_value loss, const tw_optimizer *optimizer) {
     tw_graph *graph = loss.graph;
     if (!graph || graph->status || !is_for_training(graph)) return;
     minimizer m = {.graph = graph};
-    if (!settings_fill(graph, optimizer, &m.settings)) return;
+    if (!settings_fill(graph, optimizer, &m.settings) || !rate_is_scalar(&m)) return;
     split_loss(&m, loss);
     int count = tw_parameters(m.sum, 0, NULL);
     tw_context *context = graph->module->context;

@@ -4,6 +4,9 @@
 
 #include <thalweg/optim.h>
 
+/* A number of an options struct: 0 is `fallback`, TW_ZERO is 0. */
+double settings_number(double given, double fallback);
+
 /* NULL options are all defaults. False, with the graph's error set, for numbers out of range. */
 bool settings_fill(tw_graph *graph, const tw_optimizer *given, tw_optimizer *out);
 

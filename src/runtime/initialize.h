@@ -5,12 +5,13 @@
 #include "ir/variable.h"
 
 typedef enum initialize_kind {
-    INITIALIZE_DEFAULT,  /* a struct of zeros: zeros */
-    INITIALIZE_CONSTANT, /* a */
-    INITIALIZE_NORMAL,   /* mean 0, deviation a */
-    INITIALIZE_UNIFORM,  /* a to b */
-    INITIALIZE_HE_NORMAL,
-    INITIALIZE_XAVIER_UNIFORM
+    INITIALIZE_DEFAULT,   /* a struct of zeros: zeros */
+    INITIALIZE_CONSTANT,  /* a */
+    INITIALIZE_NORMAL,    /* mean 0, deviation a */
+    INITIALIZE_UNIFORM,   /* a to b */
+    INITIALIZE_TRUNCATED, /* normal of deviation a within +-2 a */
+    INITIALIZE_FAN,       /* gain a; b = 8 fan + spread */
+    INITIALIZE_ORTHOGONAL /* gain a */
 } initialize_kind;
 
 /* Fills the variable's elements; they depend on (seed, path, element) alone. */

@@ -110,12 +110,63 @@ tw_status tw_store_set(tw_store *store, const char *path, tw_tensor *tensor) {
     return status;
 }
 
+/* What an i64 scalar counts; -1 for another variable or one that no run has used. */
+static int64_t count_at(const tw_store *store, int i) {
+    if (i < 0 || (size_t)i >= store->entries.count || !store->entries.at[i].value) return -1;
+    const tw_tensor *step = store->entries.at[i].value;
+    return step->type.dtype == TW_I64 && step->bytes == 8 ? *(const int64_t *)step->data : -1;
+}
+
 int64_t tw_store_step(const tw_store *store) {
     if (!store) return 0;
     int i = variable_find(&store->table, "optimizer/step");
-    if (i < 0 || (size_t)i >= store->entries.count || !store->entries.at[i].value) return 0;
-    const tw_tensor *step = store->entries.at[i].value;
-    return step->type.dtype == TW_I64 && step->bytes == 8 ? *(const int64_t *)step->data : 0;
+    if (i >= 0) return count_at(store, i) > 0 ? count_at(store, i) : 0;
+    int64_t most = 0;
+    for (size_t k = 0; k < store->table.specs.count; k++) {
+        const variable_spec *spec = &store->table.specs.at[k];
+        size_t length = strlen(spec->path);
+        if (spec->trainable || length < 5 || strcmp(spec->path + length - 5, "/step") ||
+            !strcmp(spec->path, "average/step"))
+            continue;
+        int64_t count = count_at(store, (int)k);
+        if (count > most) most = count;
+    }
+    return most;
+}
+
+/* The variable of which `i` is the average, -1 for none. */
+static int averaged_by(const tw_store *store, size_t i) {
+    const char *path = store->table.specs.at[i].path;
+    if (strncmp(path, "average/", 8) || !strcmp(path, "average/step")) return -1;
+    int w = variable_find(&store->table, path + 8);
+    if (w < 0) return -1;
+    tw_type a = store->table.specs.at[i].type, b = store->table.specs.at[w].type;
+    return a.dtype == b.dtype && shape_equal(a.shape, b.shape) ? w : -1;
+}
+
+tw_status tw_store_swap_averages(tw_store *store) {
+    if (!store) return TW_ERR_NULL;
+    tw_context *context = store->object.context;
+    if (store->busy) return context_error(context, TW_ERR_BUSY, "the store is in a run");
+    int found = 0;
+    bool kept = count_at(store, variable_find(&store->table, "average/step")) > 0;
+    /* First make sure of all values: either every pair is swapped or none. */
+    for (int swap = 0; kept && swap < 2; swap++) {
+        for (size_t i = 0; i < store->table.specs.count; i++) {
+            int w = averaged_by(store, i);
+            if (w < 0) continue;
+            if (!swap && (!store_value(store, (int)i) || !store_value(store, w)))
+                return context->status;
+            found++;
+            if (!swap) continue;
+            tw_tensor *value = store->entries.at[i].value;
+            store->entries.at[i].value = store->entries.at[w].value;
+            store->entries.at[w].value = value;
+        }
+    }
+    if (found) return TW_OK;
+    return context_error(context, TW_ERR_NOT_FOUND,
+                         "the store has no averages; tw_average in the training graph keeps them");
 }
 
 int tw_store_size(const tw_store *store) { return store ? (int)store->table.specs.count : 0; }
