@@ -12,7 +12,7 @@
 bool body_type(tw_graph *graph, const tw_signature *signature, int operand, unsigned set) {
     tw_dtype dtype = signature->operand[operand].dtype;
     if (type_in(dtype, set)) return true;
-    const char *wanted = set == TYPES_FLOAT ? "f32 or f64" : "i32 or i64";
+    const char *wanted = set == TYPES_FLOAT ? "f32 or f64, f16 or bf16" : "i32 or i64";
     tw_fail(graph, "operand %d is %s, expected %s; tw_cast converts", operand, tw_dtype_name(dtype),
             wanted);
     return false;

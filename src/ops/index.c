@@ -507,6 +507,7 @@ static const tw_sample gather_samples[] = {
     {.operands = "f64[2,3,4] i32[]", .attributes = "axis=1", .index_high = 2},
     {.operands = "f64[1,1] i32[1]", .index_low = -1, .index_high = 0},
     {.operands = "f64[3,2] i32[0]"},
+    {.operands = "bf16[5,3] i32[4]", .index_low = -1, .index_high = 4},
     {0},
 };
 
@@ -525,6 +526,8 @@ static const tw_sample scatter_samples[] = {
      .index_high = 3},
     {.operands = "f64[1,1] i32[1] f64[1,1]", .index_low = -1, .index_high = 0},
     {.operands = "f64[3,2] i32[0] f64[0,2]"},
+    {.operands = "bf16[3,2] i64[6] bf16[6,2]", .index_low = -1, .index_high = 2},
+    {.operands = "f16[4,2] i32[5] f16[5,2]", .attributes = "how=set", .index_high = 3},
     {0},
 };
 
@@ -533,6 +536,7 @@ static const tw_sample iota_samples[] = {
     {.operands = "", .attributes = "dtype=i32, shape=[4], start=-2"},
     {.operands = "", .attributes = "dtype=i64, shape=[1,1], axis=1"},
     {.operands = "", .attributes = "dtype=u8, shape=[0,2]"},
+    {.operands = "", .attributes = "dtype=bf16, shape=[300], start=-3"},
     {0},
 };
 
@@ -549,6 +553,7 @@ static const tw_operator gather = {
     .cost = gather_cost,
     .meaning = TW_MEANS_LOOPS,
     .kernel = gather_kernel,
+    .halves = true,
     .samples = gather_samples,
 };
 
