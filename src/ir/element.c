@@ -1,6 +1,8 @@
 /* Elements of constants to and from text. */
 #include "ir/element.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/half.h"
@@ -26,6 +28,18 @@ static int64_t element_integer(tw_dtype dtype, const element *e) {
     }
 }
 
+/* The number of fewest digits that rounds to the element. */
+static double half_shortest(tw_dtype dtype, uint16_t half) {
+    double number = half_read(dtype, half);
+    for (int digits = 1; digits <= 5; digits++) {
+        char copy[32];
+        snprintf(copy, sizeof copy, "%.*g", digits, number);
+        double fewer = strtod(copy, NULL);
+        if (half_of(dtype, fewer) == half) return fewer;
+    }
+    return number;
+}
+
 bool elements_print(tw_dtype dtype, const void *data, size_t bytes, text *out) {
     size_t size = tw_dtype_size(dtype);
     if (size == 0 || bytes % size != 0) return false;
@@ -39,7 +53,7 @@ bool elements_print(tw_dtype dtype, const void *data, size_t bytes, text *out) {
         else if (dtype == TW_F64)
             text_add_number(out, e.f64, 17);
         else if (dtype_half(dtype))
-            text_add_number(out, half_read(dtype, e.u16), dtype == TW_F16 ? 5 : 4);
+            text_add_number(out, half_shortest(dtype, e.u16), 9);
         else
             text_add(out, "%lld", (long long)element_integer(dtype, &e));
     }

@@ -57,6 +57,7 @@ static const tw_sample relu_samples[] = {
     {.operands = "f64[3,4]", .kink_at_zero = true},
     {.operands = "f64[1]", .kink_at_zero = true},
     {.operands = "f64[0,3]"},
+    {.operands = "bf16[40]"},
     {.operands = NULL},
 };
 
@@ -149,7 +150,7 @@ static void softmax_vjp(tw_graph *graph, tw_vjp *rule) {
 
 static const tw_sample softmax_samples[] = {
     {.operands = "f64[3,4]"}, {.operands = "f64[2,3,5]"}, {.operands = "f64[1]"},
-    {.operands = "f64[0,3]"}, {.operands = NULL},
+    {.operands = "f64[0,3]"}, {.operands = "bf16[3,40]"}, {.operands = NULL},
 };
 
 static const tw_operator op_softmax = {

@@ -65,6 +65,7 @@ static const tw_sample cross_entropy_samples[] = {
     {.operands = "f64[3,5] i64[3]", .index_low = 0, .index_high = 4},
     {.operands = "f64[1,1] i32[1]", .index_low = -1, .index_high = 0},
     {.operands = "f64[0,3] i32[0]"},
+    {.operands = "bf16[4,30] i32[4]", .index_low = -1, .index_high = 2},
     {.operands = NULL},
 };
 

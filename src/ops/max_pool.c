@@ -71,6 +71,7 @@ static const tw_sample max_pool_samples[] = {
     {.operands = "f64[1,2,4,2,1]", .attributes = "window=[1,2,2]", .distinct = true},
     {.operands = "f64[1,2,1]", .attributes = "window=[1] stride=[1] low=[2]", .distinct = true},
     {.operands = "f64[0,4,4,3]", .attributes = "window=[2,2]"},
+    {.operands = "bf16[1,4,6,3]", .attributes = "window=[2,2]"},
     {.operands = NULL},
 };
 

@@ -263,8 +263,13 @@ SCALAR_1(copy_32, uint32_t, uint32_t, x)
 SCALAR_1(copy_64, uint64_t, uint64_t, x)
 
 static const tw_sample stop_gradient_samples[] = {
-    {.operands = "f64[3,5]"}, {.operands = "f64[1]"},  {.operands = "f64[0,2]"},
-    {.operands = "i32[4]"},   {.operands = "bool[3]"}, {0},
+    {.operands = "f64[3,5]"},
+    {.operands = "f64[1]"},
+    {.operands = "f64[0,2]"},
+    {.operands = "i32[4]"},
+    {.operands = "bool[3]"},
+    {.operands = "bf16[3]"},
+    {0},
 };
 static const tw_operator op_stop_gradient = {
     .name = "stop_gradient",

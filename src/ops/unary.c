@@ -186,11 +186,8 @@ static const tw_sample any_samples[] = {
     {.operands = "f64[0,2]"}, {.operands = "i32[4]"}, {0},
 };
 static const tw_sample float_samples[] = {
-    {.operands = "f64[3,5]"},
-    {.operands = "f64[1]"},
-    {.operands = "f64[]"},
-    {.operands = "f64[0,2]"},
-    {0},
+    {.operands = "f64[3,5]"}, {.operands = "f64[1]"},    {.operands = "f64[]"},
+    {.operands = "f64[0,2]"}, {.operands = "bf16[300]"}, {0},
 };
 static const tw_sample kink_samples[] = {
     {.operands = "f64[3,5]", .kink_at_zero = true},
