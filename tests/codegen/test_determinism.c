@@ -251,6 +251,35 @@ static void test_products(void **state) {
         check("dot", use(products[i][0], products[i][1]));
 }
 
+/* The types of operands as bf16. */
+static void write_as_bf16(const char *operands, size_t room, char *out) {
+    size_t n = 0;
+    for (const char *at = operands; *at && n + 5 < room; at++) {
+        bool type = strncmp(at, "f32", 3) == 0;
+        if (type)
+            memcpy(out + n, "bf16", 4);
+        else
+            out[n] = *at;
+        n += type ? 4 : 1;
+        at += type ? 2 : 0;
+    }
+    out[n] = 0;
+}
+
+/* By the library where the processor multiplies bf16. */
+static void test_bf16_products(void **state) {
+    (void)state;
+    int served = 0;
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        char operands[100], attributes[200];
+        write_as_bf16(products[i][0], sizeof operands, operands);
+        snprintf(attributes, sizeof attributes, "%s%sresult=f32", products[i][1],
+                 *products[i][1] ? ", " : "");
+        served += check("dot", use(operands, attributes));
+    }
+    print_message("%d bf16 products by the library\n", served);
+}
+
 /* Extents as texts; each gives a case of conv_bias, conv and its two gradients. */
 typedef struct geometry {
     int batch, in, out, groups;
@@ -391,6 +420,7 @@ int main(void) {
         TEST(test_scatter),
         TEST(test_elementwise),
         TEST(test_products),
+        TEST(test_bf16_products),
         TEST(test_convolutions),
         TEST(test_training),
         TEST(test_dropout_masks),

@@ -212,8 +212,9 @@ static bool make_matmul(onednn_primitive *p, const cache *c) {
     fill_dims(w_stride, m->w_stride, rank);
     fill_dims(y_stride, m->y_stride, rank);
     dnnl_matmul_desc_t desc;
-    if (dnnl_memory_desc_init_by_strides(&p->desc[X], rank, x, dnnl_f32, x_stride) ||
-        dnnl_memory_desc_init_by_strides(&p->desc[W], rank, w, dnnl_f32, w_stride) ||
+    dnnl_data_type_t type = p->key.bf16 ? dnnl_bf16 : dnnl_f32;
+    if (dnnl_memory_desc_init_by_strides(&p->desc[X], rank, x, type, x_stride) ||
+        dnnl_memory_desc_init_by_strides(&p->desc[W], rank, w, type, w_stride) ||
         dnnl_memory_desc_init_by_strides(&p->desc[Y], rank, y, dnnl_f32, y_stride) ||
         dnnl_matmul_desc_init(&desc, &p->desc[X], &p->desc[W], NULL, &p->desc[Y]))
         return false;

@@ -1,5 +1,6 @@
 /*
- * oneDNN behind a narrow seam: primitives of f32 matrix products and convolutions, cached in the
+ * oneDNN behind a narrow seam: primitives of f32 matrix products and convolutions, and of bf16
+ * matrix products with f32 sums and results, cached in the
  * context by shapes and threads. Only onednn.c includes dnnl.h, so that a change of its interface
  * touches one file.
  */
@@ -38,6 +39,7 @@ typedef struct onednn_key {
     onednn_kind kind;
     int threads;
     bool bias;
+    bool bf16; /* x and w of a matrix product; y is f32 */
     conv_geometry conv;
     onednn_matmul matmul;
 } onednn_key;
@@ -78,6 +80,7 @@ typedef enum onednn_memory_use {
     ONEDNN_PACKED,
     ONEDNN_SCRATCH,
     ONEDNN_PARTIALS,
+    ONEDNN_UNROUNDED, /* a result before it is rounded to bf16 */
     ONEDNN_MEMORY_USES
 } onednn_memory_use;
 void *onednn_memory(tw_context *context, onednn_memory_use use, size_t bytes);
