@@ -30,6 +30,10 @@ static const override table[] = {
 
 static const override halves[] = {
     {"dot", onednn_dot},
+    {"conv", onednn_conv},
+    {"conv_input_grad", onednn_conv_input_grad},
+    {"conv_weight_grad", onednn_conv_weight_grad},
+    {"conv_bias", onednn_conv_bias},
 };
 
 tw_kernel override_find(const char *operator_name) {

@@ -39,7 +39,7 @@ typedef struct onednn_key {
     onednn_kind kind;
     int threads;
     bool bias;
-    bool bf16; /* x and w of a matrix product; y is f32 */
+    bool bf16; /* the operands; the result and the bias are f32 */
     conv_geometry conv;
     onednn_matmul matmul;
 } onednn_key;
@@ -57,11 +57,11 @@ void onednn_trim(tw_context *context);
 
 /* Whether both take w in the same order. */
 bool onednn_same_order(const onednn_primitive *a, const onednn_primitive *b);
-/* Elements of w as the primitive wants it, and bytes of memory that one execution needs. */
+/* Floats that w takes as the primitive wants it, and bytes of memory that one execution needs. */
 size_t onednn_packed_elements(const onednn_primitive *primitive);
 size_t onednn_scratch_bytes(const onednn_primitive *primitive);
 /* From (space, in, out) to the primitive's order, or back for ONEDNN_CONV_WEIGHT_GRAD. */
-tw_status onednn_pack(onednn_primitive *primitive, const float *w, float *packed);
+tw_status onednn_pack(onednn_primitive *primitive, const void *w, float *packed);
 tw_status onednn_unpack(onednn_primitive *primitive, const float *packed, float *w);
 
 /* Which of x, w, y is the result follows from the kind. Different slots may run at one time. */
