@@ -113,7 +113,8 @@ static tw_status run_job(job *j) {
 /* What the library does not do, or what has nothing to sum: plain loops. */
 static bool serves(const conv_geometry *g, const tw_signature *s) {
     tw_dtype dtype = s->operand[0].dtype, result = s->result[0].dtype;
-    if (dtype != TW_F32 && (dtype != TW_BF16 || result != TW_F32)) return false;
+    if (dtype != TW_F32 && (dtype != TW_BF16 || (result != TW_F32 && result != TW_BF16)))
+        return false;
     bool dense = g->base_dilation[0] == 1 && g->base_dilation[1] == 1 && g->base_dilation[2] == 1;
     return dense && g->batch > 0 && g->in_channels > 0 && g->out_channels > 0 &&
            volume(g->in) > 0 && volume(g->out) > 0;
@@ -149,8 +150,11 @@ tw_status onednn_conv(const tw_kernel_call *call) {
     j.bf16 = s->operand[0].dtype == TW_BF16;
     j.x = call->in[0];
     j.w = call->in[1];
-    j.y = call->out[0];
-    return by_library(&j, ONEDNN_CONV);
+    j.y = onednn_result(call);
+    if (!j.y) return TW_ERR_MEMORY;
+    tw_status status = by_library(&j, ONEDNN_CONV);
+    if (!status) onednn_finish(call);
+    return status;
 }
 
 tw_status onednn_conv_input_grad(const tw_kernel_call *call) {
@@ -159,10 +163,13 @@ tw_status onednn_conv_input_grad(const tw_kernel_call *call) {
     if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
     job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g)};
     j.bf16 = s->operand[0].dtype == TW_BF16;
-    j.x = call->out[0];
+    j.x = onednn_result(call);
+    if (!j.x) return TW_ERR_MEMORY;
     j.w = call->in[1];
     j.y = call->in[0];
-    return by_library(&j, ONEDNN_CONV_INPUT_GRAD);
+    tw_status status = by_library(&j, ONEDNN_CONV_INPUT_GRAD);
+    if (!status) onednn_finish(call);
+    return status;
 }
 
 /* Elements begin..end-1 of the sum of all pieces' weight gradients, left in the first. */
@@ -183,7 +190,11 @@ tw_status onednn_conv_weight_grad(const tw_kernel_call *call) {
     if (!status) status = run_job(&j);
     if (status) return status;
     tw_parallel_for(s->context, (int64_t)j.packed_elements, 4096, add_partials, &j);
-    return onednn_unpack(j.primitive[0], j.packed, call->out[0]);
+    float *w = onednn_result(call);
+    if (!w) return TW_ERR_MEMORY;
+    status = onednn_unpack(j.primitive[0], j.packed, w);
+    if (!status) onednn_finish(call);
+    return status;
 }
 
 /* Without the library: conv's plain loops, then bias and activation row by row. */
@@ -222,7 +233,7 @@ tw_status onednn_conv_bias(const tw_kernel_call *call) {
     bool relu = s->attr[CONV_MORE].i == 1; /* activation: none, relu */
     conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
     tw_status status = TW_ERR_UNSUPPORTED;
-    if (serves(&g, s)) {
+    if (serves(&g, s) && s->result[0].dtype == TW_F32) { /* else its bias is bf16 */
         job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g), .relu = relu};
         j.bf16 = dtype == TW_BF16;
         j.x = call->in[0];

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/context.h"
-#include "base/half.h"
 #include "base/parallel.h"
 #include "codegen/onednn/onednn.h"
 #include "ops/rules.h"
@@ -135,7 +134,6 @@ typedef struct job {
     bool bf16;
     const char *x, *w;
     float *y, *partials; /* y once for each piece of the sum, or y itself if that is whole */
-    uint16_t *rounded;   /* y as bf16, where that is asked for */
     int64_t y_elements;
     size_t scratch_bytes;
     char *scratch;
@@ -233,11 +231,6 @@ static void add_partials(void *argument, int64_t begin, int64_t end) {
     memcpy(j->y + begin, j->partials + begin, (size_t)(end - begin) * sizeof(float));
 }
 
-static void round_result(void *argument, int64_t begin, int64_t end) {
-    const job *j = argument;
-    half_narrow(TW_BF16, j->y + begin, end - begin, j->rounded + begin);
-}
-
 tw_status onednn_dot(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     tw_dtype dtype = s->operand[0].dtype, result = s->result[0].dtype;
@@ -250,22 +243,18 @@ tw_status onednn_dot(const tw_kernel_call *call) {
     j.bf16 = dtype == TW_BF16;
     j.x = call->in[0];
     j.w = call->in[1];
-    j.y = call->out[0];
     j.y_elements = rule_product(s->result[0].shape, 0, s->result[0].shape.rank);
     if (!describe(s, &j.m)) return TW_ERR_UNSUPPORTED;
     choose_cuts(&j);
     onednn_trim(s->context);
-    if (result == TW_BF16) {
-        j.y = onednn_memory(s->context, ONEDNN_UNROUNDED, (size_t)j.y_elements * sizeof(float));
-        if (!j.y) return TW_ERR_MEMORY;
-    }
+    j.y = onednn_result(call);
+    if (!j.y) return TW_ERR_MEMORY;
     tw_status status = prepare(&j);
     if (status) return status;
     tw_parallel_for(s->context, (int64_t)j.outer.pieces * j.deep.pieces, 1, run_pieces, &j);
     status = (tw_status)atomic_load(&j.status);
     if (status) return context_error(s->context, status, "oneDNN failed; it may lack memory");
     if (j.deep.pieces > 1) tw_parallel_for(s->context, j.y_elements, 4096, add_partials, &j);
-    j.rounded = call->out[0];
-    if (result == TW_BF16) tw_parallel_for(s->context, j.y_elements, 16384, round_result, &j);
+    onednn_finish(call);
     return TW_OK;
 }

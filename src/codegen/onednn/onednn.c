@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "base/context.h"
+#include "base/half.h"
+#include "base/parallel.h"
 #include "base/vector.h"
+#include "ops/rules.h"
 
 enum { X, W, Y, BIAS, SCRATCHPAD, ARGUMENTS };
 enum { MOST_PRIMITIVES = 1024 };
@@ -92,6 +95,34 @@ void *onednn_memory(tw_context *context, onednn_memory_use use, size_t bytes) {
         if (c->memory[use].at) c->memory[use].bytes = bytes;
     }
     return c->memory[use].at;
+}
+
+static int64_t result_elements(const tw_kernel_call *call) {
+    tw_shape shape = call->signature.result[0].shape;
+    return rule_product(shape, 0, shape.rank);
+}
+
+void *onednn_result(const tw_kernel_call *call) {
+    if (call->signature.result[0].dtype != TW_BF16) return call->out[0];
+    return onednn_memory(call->signature.context, ONEDNN_UNROUNDED,
+                         (size_t)result_elements(call) * sizeof(float));
+}
+
+typedef struct rounding {
+    const float *from;
+    uint16_t *to;
+} rounding;
+
+static void round_range(void *argument, int64_t begin, int64_t end) {
+    const rounding *r = argument;
+    half_narrow(TW_BF16, r->from + begin, end - begin, r->to + begin);
+}
+
+void onednn_finish(const tw_kernel_call *call) {
+    if (call->signature.result[0].dtype != TW_BF16) return;
+    const cache *c = call->signature.context->onednn;
+    rounding work = {c->memory[ONEDNN_UNROUNDED].at, call->out[0]};
+    tw_parallel_for(call->signature.context, result_elements(call), 16384, round_range, &work);
 }
 
 void onednn_add_tree(float *arrays, int count, size_t elements, int64_t begin, int64_t end) {

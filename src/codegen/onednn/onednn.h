@@ -85,4 +85,9 @@ typedef enum onednn_memory_use {
 } onednn_memory_use;
 void *onednn_memory(tw_context *context, onednn_memory_use use, size_t bytes);
 
+/* Where a call's f32 result goes: to the call's memory, or aside if it is bf16 there, until
+ * onednn_finish rounds it. NULL when memory is out. */
+void *onednn_result(const tw_kernel_call *call);
+void onednn_finish(const tw_kernel_call *call);
+
 #endif
