@@ -256,6 +256,21 @@ static tw_value product_of_transposed(tw_value a, tw_value b, tw_dtype result) {
 static tw_value convolution(tw_value a, tw_value b, tw_dtype result) {
     return tw_conv(a, b, &(tw_conv_opts){.same = true, .result = result});
 }
+/* A gradient of the convolution above, over 14 x 14; `more` is its last attribute. */
+static tw_value conv_gradient(const char *name, tw_value a, tw_value b, tw_shape more,
+                              tw_dtype result) {
+    const tw_attr ones = tw_attr_dims(TW_SHAPE(1, 1)), none = tw_attr_dims(TW_SHAPE());
+    const tw_attr attr[] = {
+        none, ones, ones, none, none, tw_attr_int(1), tw_attr_int(result), tw_attr_dims(more)};
+    const tw_value in[] = {a, b};
+    return tw_apply(a.graph, name, 2, in, attr, NULL);
+}
+static tw_value input_gradient(tw_value a, tw_value b, tw_dtype result) {
+    return conv_gradient("conv_input_grad", a, b, TW_SHAPE(14, 14), result);
+}
+static tw_value weight_gradient(tw_value a, tw_value b, tw_dtype result) {
+    return conv_gradient("conv_weight_grad", a, b, TW_SHAPE(3, 3), result);
+}
 static tw_value total(tw_value a, tw_value b, tw_dtype result) {
     return tw_add(tw_sum_as(a, result), tw_sum_as(b, result));
 }
@@ -292,6 +307,8 @@ static void sums_are_f32(void **state) {
         {"batched matmul", product, {TW_SHAPE(4, 33, 64), TW_SHAPE(4, 64, 31)}},
         {"dot", product_of_transposed, {TW_SHAPE(500, 40), TW_SHAPE(500, 64)}},
         {"conv", convolution, {TW_SHAPE(9, 14, 14, 16), TW_SHAPE(3, 3, 16, 32)}},
+        {"conv_input_grad", input_gradient, {TW_SHAPE(9, 14, 14, 32), TW_SHAPE(3, 3, 16, 32)}},
+        {"conv_weight_grad", weight_gradient, {TW_SHAPE(9, 14, 14, 16), TW_SHAPE(9, 14, 14, 32)}},
         {"odd conv", convolution, {TW_SHAPE(2, 9, 3), TW_SHAPE(3, 3, 5)}},
         {"sum", total, {TW_SHAPE(40000), TW_SHAPE(100)}},
     };
