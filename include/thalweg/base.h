@@ -37,6 +37,8 @@ typedef enum tw_status {
     TW_ERR_NUMBER = -13       /* check mode found a NaN or an infinity */
 } tw_status;
 
+/* f16 (IEEE 754 binary16) and bf16 (the upper half of an f32) are types to store: an operator on
+ * them computes in f32 and rounds its results once, to the nearest, ties to even. */
 typedef enum tw_dtype {
     TW_BOOL = 1,
     TW_U8,

@@ -17,7 +17,7 @@ typedef enum tw_attr_kind {
     TW_ATTR_INT = 1,
     TW_ATTR_FLOAT,
     TW_ATTR_BOOL,
-    TW_ATTR_DTYPE,
+    TW_ATTR_DTYPE,  /* with the fallback "same" it may be 0, for the type of operand 0 */
     TW_ATTR_CHOICE, /* one of the words in `choices`, as its number from 0 */
     TW_ATTR_INTS,   /* up to TW_MAX_RANK integers */
     TW_ATTR_DIMS,   /* a shape; extents may be symbolic */
@@ -206,6 +206,9 @@ struct tw_operator {
     bool fills;
     bool effect; /* runs though nothing reads its results (print) */
     tw_kernel kernel;
+    /* `kernel` reads and writes f16 and bf16 itself. Otherwise what computes an operator (scalar,
+     * kernel, body) is given f32 for them, and its results are rounded, once, to their type. */
+    bool halves;
     void (*body)(tw_graph *graph, const tw_signature *signature, const tw_value *in, tw_value *out);
     const tw_sample *samples; /* ends with NULL operands */
     const char *no_samples;   /* why there are none */

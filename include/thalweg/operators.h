@@ -102,6 +102,8 @@ TW_API tw_value tw_any(tw_value x, int axis, bool keep); /* bool */
 TW_API tw_value tw_all(tw_value x, int axis, bool keep); /* bool */
 TW_API tw_value tw_sum(tw_value x);                      /* of all elements */
 TW_API tw_value tw_sum_axis(tw_value x, int axis, bool keep);
+/* All elements of f16 or bf16 in f32 or f64: the sum before it is rounded to x's type. */
+TW_API tw_value tw_sum_as(tw_value x, tw_dtype result);
 TW_API tw_value tw_max_axis(tw_value x, int axis, bool keep);
 TW_API tw_value tw_min_axis(tw_value x, int axis, bool keep);
 TW_API tw_value tw_prod_axis(tw_value x, int axis, bool keep);
@@ -130,10 +132,16 @@ TW_API tw_value tw_top_k(tw_value x, int64_t k, tw_value *index);
 
 /* Contraction: (..., m, k) x (..., k, n) -> (..., m, n); leading axes equal, or absent in one. */
 TW_API tw_value tw_matmul(tw_value a, tw_value b);
+/* `result`: the result's element type. Sums of f16 and bf16 are in f32; TW_F32 gives them unrounded.
+ * Gradients are of the operands' type. */
+TW_API tw_value tw_matmul_as(tw_value a, tw_value b, tw_dtype result);
 /* General: batch and contracting axes of each side in pairs; the result is batch axes, then a's
  * free axes, then b's. */
 TW_API tw_value tw_dot(tw_value a, tw_value b, int n_batch, const int *batch_a, const int *batch_b,
                        int n_contract, const int *contract_a, const int *contract_b);
+TW_API tw_value tw_dot_as(tw_value a, tw_value b, int n_batch, const int *batch_a,
+                          const int *batch_b, int n_contract, const int *contract_a,
+                          const int *contract_b, tw_dtype result);
 
 /* Convolution, channels last: x (batch, space..., in), w (space..., in/groups, out), 1 to 3
  * spatial axes. Zero or NULL: stride 1, dilations 1, groups 1, no padding. */
@@ -142,8 +150,9 @@ typedef struct tw_conv_opts {
     int64_t dilation[3];                /* of the window */
     int64_t base_dilation[3];           /* of the input */
     int64_t groups;
-    bool same; /* pad so that out = ceil(in / stride); low and high are ignored */
-    bool relu; /* only in layers with an activation: tw_conv_bias */
+    bool same;       /* pad so that out = ceil(in / stride); low and high are ignored */
+    bool relu;       /* only in layers with an activation: tw_conv_bias */
+    tw_dtype result; /* 0: x's type; TW_F32 for f16 and bf16, whose sums are f32; also the bias's */
     void *reserved_[4];
 } tw_conv_opts;
 TW_API tw_value tw_conv(tw_value x, tw_value w, const tw_conv_opts *opts);
@@ -171,7 +180,7 @@ typedef struct tw_pool_opts {
     int64_t window[3], stride[3]; /* stride 0: the window */
     int64_t low[3], high[3];
     bool exclude_padding; /* tw_average_pool: divide by the window's elements that are in x */
-    int64_t dilation[3]; /* distance of the window's elements; 0: 1 */
+    int64_t dilation[3];  /* distance of the window's elements; 0: 1 */
     void *reserved_[4];
 } tw_pool_opts;
 TW_API tw_value tw_max_pool(tw_value x, const tw_pool_opts *opts);

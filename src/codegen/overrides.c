@@ -28,8 +28,22 @@ static const override table[] = {
     {"adam_update", plain_adam_update},
 };
 
+static const override halves[] = {
+    {"dot", onednn_dot},
+    {"conv", onednn_conv},
+    {"conv_input_grad", onednn_conv_input_grad},
+    {"conv_weight_grad", onednn_conv_weight_grad},
+    {"conv_bias", onednn_conv_bias},
+};
+
 tw_kernel override_find(const char *operator_name) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].name, operator_name) == 0) return table[i].kernel;
+    return NULL;
+}
+
+tw_kernel override_of_halves(const char *operator_name) {
+    for (size_t i = 0; i < sizeof halves / sizeof *halves; i++)
+        if (strcmp(halves[i].name, operator_name) == 0) return halves[i].kernel;
     return NULL;
 }

@@ -8,5 +8,8 @@
  * serve) with TW_ERR_UNSUPPORTED, without an error message; the plain kernel then runs, so an
  * override of a composite must never decline. */
 tw_kernel override_find(const char *operator_name);
+/* Those that take f16 or bf16. They decline what they do not serve, a composite too: the operator is
+ * then computed in f32. */
+tw_kernel override_of_halves(const char *operator_name);
 
 #endif

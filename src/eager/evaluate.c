@@ -4,8 +4,10 @@
  */
 #include "eager/evaluate.h"
 
+#include "base/half.h"
 #include "ir/dimension.h"
 #include "runtime/dispatch.h"
+#include "runtime/wide.h"
 
 static tw_context *context_of(const tw_graph *graph) { return graph->module->context; }
 
@@ -57,7 +59,7 @@ static tw_status evaluate_function(int depth, tw_graph *function, int n_in, tw_t
 }
 
 static tw_status evaluate_body(int depth, const tw_graph *graph, const node *it,
-                               tw_tensor *const *in, tw_tensor **out) {
+                               const tw_attr *attr, tw_tensor *const *in, tw_tensor **out) {
     tw_context *context = context_of(graph);
     tw_graph *scratch =
         tw_graph_new(context, NULL, TW_SYMBOLIC, &(tw_graph_opts){.training = graph->training});
@@ -68,10 +70,40 @@ static tw_status evaluate_body(int depth, const tw_graph *graph, const node *it,
         absent[i] = !in[i];
         if (in[i]) types[i] = in[i]->type;
     }
-    tw_graph *body = graph_body(scratch, it->op, it->n_operands, types, absent, it->attr);
+    tw_graph *body = graph_body(scratch, it->op, it->n_operands, types, absent, attr);
     tw_status status = body ? evaluate_function(depth, body, it->n_operands, in, it->n_results, out)
                             : scratch->status;
     tw_graph_free(scratch);
+    return status;
+}
+
+/* As evaluate_body; one with f16 or bf16 operands computes in f32 and rounds its results. */
+static tw_status evaluate_composite(int depth, const tw_graph *graph, const node *it,
+                                    tw_tensor *const *in, tw_tensor **out) {
+    bool wide = false;
+    for (int i = 0; i < it->n_operands; i++) wide |= in[i] && dtype_half(in[i]->type.dtype);
+    if (!wide) return evaluate_body(depth, graph, it, it->attr, in, out);
+    tw_tensor *from[32] = {NULL}, *to[TW_MAX_RESULTS] = {NULL};
+    tw_attr attr[32] = {{0}};
+    int attrs = operator_attr_count(it->op);
+    if (attrs > 32) return TW_ERR_UNSUPPORTED;
+    for (int i = 0; i < attrs; i++) attr[i] = it->attr[i];
+    wide_attributes(it->op, TW_F32, attr);
+    tw_status status = TW_OK;
+    for (int i = 0; i < it->n_operands && !status; i++) {
+        if (!in[i]) continue;
+        bool half = dtype_half(in[i]->type.dtype);
+        from[i] = half ? wide_tensor(in[i], TW_F32) : object_hold(in[i]);
+        if (!from[i]) status = TW_ERR_MEMORY;
+    }
+    if (!status) status = evaluate_body(depth, graph, it, attr, from, to);
+    for (int i = 0; i < it->n_results && !status; i++) {
+        tw_dtype dtype = type_of(graph, it, i).dtype;
+        out[i] = dtype_half(dtype) ? wide_tensor(to[i], dtype) : object_hold(to[i]);
+        if (!out[i]) status = TW_ERR_MEMORY;
+    }
+    drop_all((size_t)it->n_operands, from);
+    drop_all((size_t)it->n_results, to);
     return status;
 }
 
@@ -132,7 +164,7 @@ static tw_status evaluate_at(int depth, tw_graph *graph, const node *it, tw_tens
         return evaluate_function(depth, attr_named(it, "function")->function, it->n_operands, in,
                                  it->n_results, out);
     if (it->op->meaning == TW_MEANS_BODY && !dispatch_has(it->op, false))
-        return evaluate_body(depth, graph, it, in, out);
+        return evaluate_composite(depth, graph, it, in, out);
     return evaluate_kernel(graph, it, in, out);
 }
 

@@ -48,6 +48,11 @@ char *function_name_parse(tw_context *context, const char **at) {
     return name;
 }
 
+/* Whether an element type may be left open, as 0. */
+static bool may_be_same(const tw_attr_spec *spec) {
+    return spec->fallback && strcmp(spec->fallback, "same") == 0;
+}
+
 static const char *attr_fault(const tw_attr_spec *spec, const tw_attr *attr) {
     size_t length;
     switch (spec->kind) {
@@ -56,6 +61,7 @@ static const char *attr_fault(const tw_attr_spec *spec, const tw_attr *attr) {
     case TW_ATTR_BOOL:
         return attr->i == 0 || attr->i == 1 ? NULL : "a switch is neither true nor false";
     case TW_ATTR_DTYPE:
+        if (attr->i == 0 && may_be_same(spec)) return NULL;
         return attr->i >= TW_BOOL && attr->i <= TW_F64 ? NULL : "an element type does not exist";
     case TW_ATTR_CHOICE:
         return attr->i >= 0 && choice_word(spec->choices, attr->i, &length)
@@ -106,7 +112,9 @@ bool attr_print(tw_context *context, const tw_attr_spec *spec, const tw_attr *at
     case TW_ATTR_INT: text_add(out, "%lld", (long long)attr->i); return true;
     case TW_ATTR_FLOAT: text_add_number(out, attr->f, 17); return true;
     case TW_ATTR_BOOL: text_add(out, attr->i ? "true" : "false"); return true;
-    case TW_ATTR_DTYPE: text_add(out, "%s", tw_dtype_name((tw_dtype)attr->i)); return true;
+    case TW_ATTR_DTYPE:
+        text_add(out, "%s", attr->i ? tw_dtype_name((tw_dtype)attr->i) : "same");
+        return true;
     case TW_ATTR_CHOICE:
         word = choice_word(spec->choices, attr->i, &length);
         text_add_bytes(out, word, length);
@@ -185,19 +193,30 @@ static tw_status data_parse(tw_context *context, const tw_attr_spec *spec, const
     return TW_OK;
 }
 
+static tw_status type_name_parse(tw_context *context, const tw_attr_spec *spec, const char **at,
+                                 tw_attr *out) {
+    char word[SCAN_WORD];
+    const char *p = *at;
+    tw_dtype dtype;
+    if (may_be_same(spec) && scan_word(&p, word) && strcmp(word, "same") == 0) {
+        out->i = 0;
+        *at = p;
+        return TW_OK;
+    }
+    if (!dtype_parse(at, &dtype)) return expected(context, spec, "a type such as f32");
+    out->i = dtype;
+    return TW_OK;
+}
+
 static tw_status value_parse(tw_context *context, const tw_attr_spec *spec, const char **at,
                              tw_attr *out) {
-    tw_dtype dtype;
     switch (spec->kind) {
     case TW_ATTR_INT:
         return scan_integer(at, &out->i) ? TW_OK : expected(context, spec, "an integer");
     case TW_ATTR_FLOAT:
         return scan_number(at, &out->f) ? TW_OK : expected(context, spec, "a number");
     case TW_ATTR_BOOL: return bool_parse(context, spec, at, out);
-    case TW_ATTR_DTYPE:
-        if (!dtype_parse(at, &dtype)) return expected(context, spec, "a type such as f32");
-        out->i = dtype;
-        return TW_OK;
+    case TW_ATTR_DTYPE: return type_name_parse(context, spec, at, out);
     case TW_ATTR_CHOICE: return choice_parse(context, spec, at, out);
     case TW_ATTR_INTS:
     case TW_ATTR_DIMS: return list_parse(context, spec, at, out);

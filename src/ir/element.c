@@ -1,9 +1,11 @@
-/* Elements of constants to and from text. Half-width floats are written as the number of their
- * bits, since nothing here computes with them. */
+/* Elements of constants to and from text. */
 #include "ir/element.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "base/vector.h"
 #include "ir/scan.h"
 
@@ -22,10 +24,20 @@ static int64_t element_integer(tw_dtype dtype, const element *e) {
     case TW_I32: return e->i32;
     case TW_I64: return e->i64;
     case TW_U32: return e->u32;
-    case TW_F16:
-    case TW_BF16: return e->u16;
     default: return e->u8;
     }
+}
+
+/* The number of fewest digits that rounds to the element. */
+static double half_shortest(tw_dtype dtype, uint16_t half) {
+    double number = half_read(dtype, half);
+    for (int digits = 1; digits <= 5; digits++) {
+        char copy[32];
+        snprintf(copy, sizeof copy, "%.*g", digits, number);
+        double fewer = strtod(copy, NULL);
+        if (half_of(dtype, fewer) == half) return fewer;
+    }
+    return number;
 }
 
 bool elements_print(tw_dtype dtype, const void *data, size_t bytes, text *out) {
@@ -40,6 +52,8 @@ bool elements_print(tw_dtype dtype, const void *data, size_t bytes, text *out) {
             text_add_number(out, (double)e.f32, 9);
         else if (dtype == TW_F64)
             text_add_number(out, e.f64, 17);
+        else if (dtype_half(dtype))
+            text_add_number(out, half_shortest(dtype, e.u16), 9);
         else
             text_add(out, "%lld", (long long)element_integer(dtype, &e));
     }
@@ -53,18 +67,19 @@ static bool integer_fits(tw_dtype dtype, int64_t number) {
     case TW_U8: return number >= 0 && number <= UINT8_MAX;
     case TW_I32: return number >= INT32_MIN && number <= INT32_MAX;
     case TW_I64: return true;
-    case TW_U32: return number >= 0 && number <= UINT32_MAX;
-    default: return number >= 0 && number <= UINT16_MAX;
+    default: return number >= 0 && number <= UINT32_MAX;
     }
 }
 
 static bool element_parse(tw_dtype dtype, const char **at, element *out) {
     double number;
     int64_t integer;
-    if (dtype == TW_F32 || dtype == TW_F64) {
+    if (dtype == TW_F32 || dtype == TW_F64 || dtype_half(dtype)) {
         if (!scan_number(at, &number)) return false;
         if (dtype == TW_F32)
             out->f32 = (float)number;
+        else if (dtype_half(dtype))
+            out->u16 = half_of(dtype, number);
         else
             out->f64 = number;
         return true;
@@ -74,7 +89,6 @@ static bool element_parse(tw_dtype dtype, const char **at, element *out) {
     *at = p;
     switch (tw_dtype_size(dtype)) {
     case 1: out->u8 = (uint8_t)integer; break;
-    case 2: out->u16 = (uint16_t)integer; break;
     case 4: out->u32 = (uint32_t)integer; break;
     default: out->i64 = integer;
     }

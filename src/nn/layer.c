@@ -53,7 +53,9 @@ tw_value tw_dropout(tw_value x, double rate, const void *opts) {
         return x;
     }
     tw_type type = tw_type_of(x);
-    tw_value draw = tw_random_uniform(x.graph, type.dtype, type.shape);
+    /* f16 and bf16 are too coarse for the rate. */
+    tw_dtype fine = type_in(type.dtype, TYPES_HALF) ? TW_F32 : type.dtype;
+    tw_value draw = tw_random_uniform(x.graph, fine, type.shape);
     tw_value kept = tw_compare(TW_GE, draw, tw_literal(draw, rate));
     return tw_select(kept, tw_scale(x, 1 / (1 - rate)), tw_literal(x, 0));
 }

@@ -222,8 +222,10 @@ static void select_vjp(tw_graph *graph, tw_vjp *rule) {
 }
 
 static const tw_sample pair_samples[] = {
-    {.operands = "f64[3,5] f64[3,5]"}, {.operands = "f64[1] f64[1]"}, {.operands = "f64[] f64[]"},
-    {.operands = "f64[0,2] f64[0,2]"}, {.operands = "i32[4] i32[4]"}, {0},
+    {.operands = "f64[3,5] f64[3,5]"}, {.operands = "f64[1] f64[1]"},
+    {.operands = "f64[] f64[]"},       {.operands = "f64[0,2] f64[0,2]"},
+    {.operands = "i32[4] i32[4]"},     {.operands = "bf16[3,300] bf16[3,300]"},
+    {.operands = "f16[4] f16[4]"},     {0},
 };
 static const tw_sample divide_samples[] = {
     {.operands = "f64[3,5] f64[3,5]", .low = 0.5, .high = 2},
@@ -280,15 +282,14 @@ static const tw_sample compare_samples[] = {
     {.operands = "i64[8] i64[8]", .attributes = "how=ne"},
     {.operands = "u8[8] u8[8]", .attributes = "how=gt"},
     {.operands = "bool[8] bool[8]", .attributes = "how=le"},
+    {.operands = "bf16[300] bf16[300]", .attributes = "how=lt"},
     {.operands = "f64[0,2] f64[0,2]", .attributes = "how=eq"},
     {0},
 };
 static const tw_sample select_samples[] = {
-    {.operands = "bool[3,5] f64[3,5] f64[3,5]"},
-    {.operands = "bool[1] f64[1] f64[1]"},
-    {.operands = "bool[0,2] f64[0,2] f64[0,2]"},
-    {.operands = "bool[4] i32[4] i32[4]"},
-    {0},
+    {.operands = "bool[3,5] f64[3,5] f64[3,5]"}, {.operands = "bool[1] f64[1] f64[1]"},
+    {.operands = "bool[0,2] f64[0,2] f64[0,2]"}, {.operands = "bool[4] i32[4] i32[4]"},
+    {.operands = "bool[300] f16[300] f16[300]"}, {0},
 };
 
 /* What all entries of this file have in common. */

@@ -12,7 +12,7 @@
 bool body_type(tw_graph *graph, const tw_signature *signature, int operand, unsigned set) {
     tw_dtype dtype = signature->operand[operand].dtype;
     if (type_in(dtype, set)) return true;
-    const char *wanted = set == TYPES_FLOAT ? "f32 or f64" : "i32 or i64";
+    const char *wanted = set == TYPES_FLOAT ? "f32 or f64, f16 or bf16" : "i32 or i64";
     tw_fail(graph, "operand %d is %s, expected %s; tw_cast converts", operand, tw_dtype_name(dtype),
             wanted);
     return false;
@@ -57,6 +57,7 @@ static const tw_sample relu_samples[] = {
     {.operands = "f64[3,4]", .kink_at_zero = true},
     {.operands = "f64[1]", .kink_at_zero = true},
     {.operands = "f64[0,3]"},
+    {.operands = "bf16[40]"},
     {.operands = NULL},
 };
 
@@ -151,7 +152,7 @@ static void softmax_vjp(tw_graph *graph, tw_vjp *rule) {
 
 static const tw_sample softmax_samples[] = {
     {.operands = "f64[3,4]"}, {.operands = "f64[2,3,5]"}, {.operands = "f64[1]"},
-    {.operands = "f64[0,3]"}, {.operands = NULL},
+    {.operands = "f64[0,3]"}, {.operands = "bf16[3,40]"}, {.operands = NULL},
 };
 
 static const tw_operator op_softmax = {

@@ -107,6 +107,12 @@ static tw_status check_fit(const tw_signature *signature, tw_shape x, tw_shape w
     return TW_OK;
 }
 
+static tw_status set_result(tw_signature *signature, tw_shape shape) {
+    tw_dtype dtype;
+    tw_status status = rule_result_dtype(signature, &signature->attr[CONV_RESULT], &dtype);
+    return status ? status : rule_result(signature, 0, dtype, shape);
+}
+
 static tw_status conv_infer(tw_signature *signature) {
     int axes;
     tw_status status = check_operands(signature, &axes);
@@ -114,7 +120,7 @@ static tw_status conv_infer(tw_signature *signature) {
     tw_shape x = signature->operand[0].shape, w = signature->operand[1].shape, y = x;
     y.dim[axes + 1] = w.dim[axes + 1];
     status = check_fit(signature, x, w, &y, true);
-    return status ? status : rule_result(signature, 0, signature->operand[0].dtype, y);
+    return status ? status : set_result(signature, y);
 }
 
 static tw_status input_grad_infer(tw_signature *signature) {
@@ -132,7 +138,7 @@ static tw_status input_grad_infer(tw_signature *signature) {
                          (long long)y.dim[axes + 1], (long long)w.dim[axes + 1]);
     }
     status = check_fit(signature, x, w, &y, false);
-    return status ? status : rule_result(signature, 0, signature->operand[0].dtype, x);
+    return status ? status : set_result(signature, x);
 }
 
 static tw_status weight_grad_infer(tw_signature *signature) {
@@ -152,12 +158,24 @@ static tw_status weight_grad_infer(tw_signature *signature) {
         return tw_refuse(signature, TW_ERR_SHAPE, "groups do not divide the channels of x");
     }
     status = check_fit(signature, x, w, &y, false);
-    return status ? status : rule_result(signature, 0, signature->operand[0].dtype, w);
+    return status ? status : set_result(signature, w);
+}
+
+/* The shared attributes of `rule`; gradients are of their operands' type. */
+static void shared_attributes(const tw_vjp *rule, tw_attr *attr) {
+    memcpy(attr, rule->attr, CONV_ATTRS * sizeof *attr);
+    attr[CONV_RESULT] = tw_attr_int(0);
+}
+
+static tw_value given_gradient(const tw_vjp *rule) {
+    return tw_cast(rule->d_result[0], rule->operand_type[0].dtype);
 }
 
 /* The three members of the form on values, with the shared attributes of `rule`. */
 static tw_value apply_conv(const tw_vjp *rule, tw_value x, tw_value w) {
-    return rule_apply2("conv", x, w, rule->attr);
+    tw_attr attr[CONV_ATTRS];
+    shared_attributes(rule, attr);
+    return rule_apply2("conv", x, w, attr);
 }
 
 /* The extents of the axes that are spatial in a shape whose first such axis is `first`. */
@@ -167,21 +185,21 @@ static tw_attr spatial(tw_shape shape, int first) {
 
 static tw_value apply_input_grad(const tw_vjp *rule, tw_value dy, tw_value w, tw_shape x) {
     tw_attr attr[CONV_ATTRS + 1];
-    memcpy(attr, rule->attr, CONV_ATTRS * sizeof *attr);
+    shared_attributes(rule, attr);
     attr[CONV_MORE] = spatial(x, 1);
     return rule_apply2("conv_input_grad", dy, w, attr);
 }
 
 static tw_value apply_weight_grad(const tw_vjp *rule, tw_value x, tw_value dy, tw_shape w) {
     tw_attr attr[CONV_ATTRS + 1];
-    memcpy(attr, rule->attr, CONV_ATTRS * sizeof *attr);
+    shared_attributes(rule, attr);
     attr[CONV_MORE] = spatial(w, 0);
     return rule_apply2("conv_weight_grad", x, dy, attr);
 }
 
 static void conv_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
-    tw_value dy = rule->d_result[0];
+    tw_value dy = given_gradient(rule);
     const tw_type *type = rule->operand_type;
     if (rule->wanted[0])
         rule->d_operand[0] = apply_input_grad(rule, dy, rule->operand[1], type[0].shape);
@@ -191,7 +209,7 @@ static void conv_vjp(tw_graph *graph, tw_vjp *rule) {
 
 static void input_grad_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
-    tw_value x = rule->d_result[0]; /* stands where x stands in the form */
+    tw_value x = given_gradient(rule); /* stands where x stands in the form */
     if (rule->wanted[0]) rule->d_operand[0] = apply_conv(rule, x, rule->operand[1]);
     if (rule->wanted[1])
         rule->d_operand[1] =
@@ -200,7 +218,7 @@ static void input_grad_vjp(tw_graph *graph, tw_vjp *rule) {
 
 static void weight_grad_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
-    tw_value w = rule->d_result[0];
+    tw_value w = given_gradient(rule);
     if (rule->wanted[0])
         rule->d_operand[0] =
             apply_input_grad(rule, rule->operand[1], w, rule->operand_type[0].shape);
@@ -561,6 +579,8 @@ static const tw_sample conv_samples[] = {
     SAMPLE("f64[1,1,1,1] f64[1,1,1,1]", ""),
     SAMPLE("f64[0,3,3,2] f64[2,2,2,1]", ""),
     SAMPLE("f64[1,2,1] f64[3,1,2]", ""),
+    SAMPLE("bf16[2,5,4,2] bf16[3,2,2,3]", "stride=[2,1], low=[1,0], high=[1,1], result=f32"),
+    SAMPLE("f16[1,6,2] f16[3,2,2]", "dilation=[2], low=[1], high=[2]"),
     {0},
 };
 static const tw_sample input_grad_samples[] = {
@@ -574,6 +594,7 @@ static const tw_sample input_grad_samples[] = {
            "space=[3,4]"),
     SAMPLE("f64[1,1,1,1] f64[1,1,1,1]", "space=[1,1]"),
     SAMPLE("f64[0,2,2,1] f64[2,2,2,1]", "space=[3,3]"),
+    SAMPLE("bf16[1,5,2] bf16[3,2,2]", "dilation=[2], low=[1], high=[2], space=[6], result=f32"),
     {0},
 };
 static const tw_sample weight_grad_samples[] = {
@@ -587,13 +608,14 @@ static const tw_sample weight_grad_samples[] = {
            "window=[2,2]"),
     SAMPLE("f64[1,1,1,1] f64[1,1,1,1]", "window=[1,1]"),
     SAMPLE("f64[0,3,3,2] f64[0,2,2,1]", "window=[2,2]"),
+    SAMPLE("bf16[1,6,2] bf16[1,5,2]", "dilation=[2], low=[1], high=[2], window=[3], result=f32"),
     {0},
 };
 
 #define SEMANTICS                                                                                  \
     "Padding and the gaps of dilation are skipped, as if zero. A window larger than the padded "   \
-    "input gives an empty result. NaN and infinity follow IEEE arithmetic. f32 sums are in f32; "  \
-    "the order of a sum depends on shapes alone. Negative padding is refused."
+    "input gives an empty result. NaN and infinity follow IEEE arithmetic. f32, f16 and bf16 are " \
+    "summed in f32; the order of a sum depends on shapes alone. Negative padding is refused."
 
 static const tw_operator conv = {
     .name = "conv",
@@ -693,6 +715,7 @@ bool conv_attributes(tw_type x, tw_type w, const tw_conv_opts *opts, tw_attr *at
         attr[a] = rule_ints(plain ? 0 : axes, list[a]);
     }
     attr[CONV_GROUPS] = tw_attr_int(o->groups ? o->groups : 1);
+    attr[CONV_RESULT] = tw_attr_int(o->result);
     return true;
 }
 

@@ -10,6 +10,8 @@
 #include <thalweg/operator.h>
 #include <thalweg/operators.h>
 
+#include "ops/rules.h"
+
 /* The first attributes of each of the four; the gradients add `space` and `window`. */
 enum {
     CONV_STRIDE,
@@ -18,6 +20,7 @@ enum {
     CONV_DILATION,
     CONV_BASE_DILATION,
     CONV_GROUPS,
+    CONV_RESULT,
     CONV_ATTRS, /* here stands what an operator adds: space, window, activation */
     CONV_MORE = CONV_ATTRS
 };
@@ -29,7 +32,8 @@ enum {
         {"high", TW_ATTR_INTS, "[]", NULL, "zeros after the last element; []: 0"},                 \
         {"dilation", TW_ATTR_INTS, "[]", NULL, "distance of the window's elements; []: 1"},        \
         {"base_dilation", TW_ATTR_INTS, "[]", NULL, "distance of the input's elements; []: 1"},    \
-        {"groups", TW_ATTR_INT, "1", NULL, "groups of channels, each convolved by itself"}
+        {"groups", TW_ATTR_INT, "1", NULL, "groups of channels, each convolved by itself"},        \
+        RULE_RESULT_SPEC
 
 /* Fills attr[0..CONV_ATTRS-1] from the options (NULL: all defaults) for x and w of these types.
  * False for a rank without 1 to 3 spatial axes, or `same` with extents that are not numbers. */

@@ -118,12 +118,18 @@ static tw_value whole(const layout *l, tw_value flat, tw_type type) {
     return tw_reshape(flat, batch_list(l->size, &type.shape).list);
 }
 
+static tw_dtype result_of(const tw_batch *rule) {
+    tw_dtype stated = (tw_dtype)rule->attr[CONV_RESULT].i;
+    return stated ? stated : rule->operand_type[0].dtype;
+}
+
 static void conv_by_windows(tw_graph *graph, tw_batch *rule) {
     layout l = {.x = rule->operand_type[0], .w = rule->operand_type[1]};
     l.y = conv_type(graph->module->context, l.x, l.w, rule->attr);
     if (!lay_out(graph, rule, &l)) return;
-    tw_value y = tw_dot(windows(&l, rule->operand[0]), split_window(&l, rule->operand[1]), 2,
-                        (int[]){0, 4}, (int[]){0, 3}, 2, (int[]){3, 5}, (int[]){1, 2});
+    tw_value y =
+        tw_dot_as(windows(&l, rule->operand[0]), split_window(&l, rule->operand[1]), 2,
+                  (int[]){0, 4}, (int[]){0, 3}, 2, (int[]){3, 5}, (int[]){1, 2}, result_of(rule));
     rule->result[0] = whole(&l, batch_move(y, 1, 3), l.y); /* groups before the channels */
 }
 
@@ -135,8 +141,9 @@ static void weight_grad_by_windows(tw_graph *graph, tw_batch *rule) {
     l.w.shape.dim[last - 1] = l.x.shape.dim[last] / rule->attr[CONV_GROUPS].i;
     l.w.shape.dim[last] = l.y.shape.dim[last];
     if (!lay_out(graph, rule, &l)) return;
-    tw_value w = tw_dot(windows(&l, rule->operand[0]), split_space(&l, rule->operand[1]), 2,
-                        (int[]){0, 4}, (int[]){0, 3}, 2, (int[]){1, 2}, (int[]){1, 2});
+    tw_value w =
+        tw_dot_as(windows(&l, rule->operand[0]), split_space(&l, rule->operand[1]), 2,
+                  (int[]){0, 4}, (int[]){0, 3}, 2, (int[]){1, 2}, (int[]){1, 2}, result_of(rule));
     rule->result[0] = whole(&l, batch_move(w, 1, 3), l.w);
 }
 
@@ -149,11 +156,12 @@ static void input_grad_by_windows(tw_graph *graph, tw_batch *rule) {
     l.x.shape.dim[last] = l.w.shape.dim[last - 1] * rule->attr[CONV_GROUPS].i;
     if (!lay_out(graph, rule, &l)) return;
     int64_t batch = l.y.shape.dim[0], channels = l.x.shape.dim[last];
-    tw_value d = tw_dot(split_space(&l, rule->operand[0]), split_window(&l, rule->operand[1]), 2,
-                        (int[]){0, 3}, (int[]){0, 3}, 1, (int[]){4}, (int[]){4});
+    tw_value d =
+        tw_dot_as(split_space(&l, rule->operand[0]), split_window(&l, rule->operand[1]), 2,
+                  (int[]){0, 3}, (int[]){0, 3}, 1, (int[]){4}, (int[]){4}, result_of(rule));
     d = tw_reshape(batch_move(d, 1, 4), /* (examples, batch, positions, window, groups, in) */
                    TW_SHAPE(l.size, batch, l.positions, l.taps, channels));
-    tw_value x = tw_zeros(graph, l.y.dtype, TW_SHAPE(l.size, batch, l.plane, channels));
+    tw_value x = tw_zeros(graph, result_of(rule), TW_SHAPE(l.size, batch, l.plane, channels));
     const tw_value in[] = {x, l.index, d};
     const tw_attr attr[] = {tw_attr_int(2), rule_ints(0, NULL), tw_attr_int(0)}; /* how: add */
     rule->result[0] = whole(&l, tw_apply(graph, "scatter", 3, in, attr, NULL), l.x);

@@ -9,12 +9,13 @@ enum { ACTIVATION_NONE, ACTIVATION_RELU };
 static void conv_bias_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
                            tw_value *out) {
     tw_shape w = signature->operand[1].shape, bias = signature->operand[2].shape;
+    tw_dtype result = (tw_dtype)signature->attr[CONV_RESULT].i;
     if (w.rank < 1 || bias.rank != 1 || bias.dim[0] != w.dim[w.rank - 1]) {
         tw_fail(graph, "bias must have an element for each output channel, the last extent of w");
         return;
     }
     if (!body_type(graph, signature, 0, TYPES_FLOAT) ||
-        !body_expects(graph, signature, 2, signature->operand[0].dtype, bias))
+        !body_expects(graph, signature, 2, result ? result : signature->operand[0].dtype, bias))
         return;
     tw_value y = tw_apply(graph, "conv", 2, in, signature->attr, NULL);
     y = tw_add(y, in[2]);
@@ -24,6 +25,7 @@ static void conv_bias_body(tw_graph *graph, const tw_signature *signature, const
 /* The shared attributes and the DIMS of the spatial axes `from`.. of `shape`. */
 static void gradient_attributes(const tw_attr *attr, tw_shape shape, int from, tw_attr *out) {
     for (int k = 0; k < CONV_ATTRS; k++) out[k] = attr[k];
+    out[CONV_RESULT] = tw_attr_int(0);
     out[CONV_MORE] = tw_attr_dims(tw_shape_make(shape.rank - 2, shape.dim + from));
 }
 
@@ -33,7 +35,8 @@ static void conv_bias_vjp(tw_graph *graph, tw_vjp *rule) {
     if (rule->attr[CONV_ACTIVATION].i == ACTIVATION_RELU) dy = relu_grad(rule->result[0], dy);
     tw_attr attr[CONV_ATTRS + 1];
     gradient_attributes(rule->attr, rule->operand_type[0].shape, 1, attr);
-    const tw_value for_x[] = {dy, w}, for_w[] = {x, dy};
+    tw_value narrow = tw_cast(dy, rule->operand_type[0].dtype); /* a `result` may be wider */
+    const tw_value for_x[] = {narrow, w}, for_w[] = {x, narrow};
     if (rule->wanted[0])
         rule->d_operand[0] = tw_apply(graph, "conv_input_grad", 2, for_x, attr, NULL);
     gradient_attributes(rule->attr, rule->operand_type[1].shape, 0, attr);
@@ -65,6 +68,8 @@ static const tw_sample conv_bias_samples[] = {
     {.operands = "f64[2,6,1] f64[3,1,2] f64[2]", .attributes = "dilation=[2]"},
     {.operands = "f64[1,1,1] f64[1,1,1] f64[1]", .attributes = "activation=relu"},
     {.operands = "f64[0,4,4,2] f64[3,3,2,2] f64[2]"},
+    {.operands = "bf16[2,5,4,3] bf16[3,3,3,2] f32[2]",
+     .attributes = "low=[1,1] high=[1,1] result=f32 activation=relu"},
     {.operands = NULL},
 };
 

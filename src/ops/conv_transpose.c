@@ -90,6 +90,7 @@ tw_value tw_conv_transpose(tw_value x, tw_value w, const tw_conv_transpose_opts 
     tw_attr attr[CONV_ATTRS + 1];
     for (int k = 0; k < CONV_GROUPS; k++) attr[k] = rule_ints(space.rank, list[k]);
     attr[CONV_GROUPS] = tw_attr_int(opts->groups ? opts->groups : 1);
+    attr[CONV_RESULT] = tw_attr_int(0);
     attr[CONV_MORE] = tw_attr_dims(space);
     return tw_apply(graph, "conv_input_grad", 2, operands, attr, NULL);
 }

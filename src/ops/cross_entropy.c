@@ -80,6 +80,7 @@ static const tw_sample cross_entropy_samples[] = {
      .index_low = -1,
      .index_high = 3},
     {.operands = "f64[0,3] i32[0]"},
+    {.operands = "bf16[4,30] i32[4]", .index_low = -1, .index_high = 2},
     {.operands = NULL},
 };
 

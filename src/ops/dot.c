@@ -12,13 +12,14 @@
 #include "ops/families.h"
 #include "ops/rules.h"
 
-enum { BATCH_A, BATCH_B, CONTRACT_A, CONTRACT_B, ATTRS };
+enum { BATCH_A, BATCH_B, CONTRACT_A, CONTRACT_B, RESULT, ATTRS };
 
 static const tw_attr_spec attributes[] = {
     {"batch_a", TW_ATTR_INTS, "[]", NULL, "axes of a that lead the result, paired with batch_b"},
     {"batch_b", TW_ATTR_INTS, "[]", NULL, "axes of b, paired with batch_a"},
     {"contract_a", TW_ATTR_INTS, "[]", NULL, "axes of a to sum over, paired with contract_b"},
     {"contract_b", TW_ATTR_INTS, "[]", NULL, "axes of b to sum over, paired with contract_a"},
+    RULE_RESULT_SPEC,
     {0},
 };
 
@@ -96,7 +97,9 @@ static tw_status infer(tw_signature *signature) {
         for (int i = 0; i < a.n_free; i++) shape.dim[n++] = in[0].shape.dim[a.free[i]];
         for (int i = 0; i < b.n_free; i++) shape.dim[n++] = in[1].shape.dim[b.free[i]];
     }
-    return rule_result(signature, 0, in[0].dtype, shape);
+    tw_dtype dtype;
+    status = rule_result_dtype(signature, &attr[RESULT], &dtype);
+    return status ? status : rule_result(signature, 0, dtype, shape);
 }
 
 /* The gradient of one side is a dot of the other side with dy, its axes put back in order. */
@@ -116,7 +119,8 @@ static tw_value side_gradient(const tw_vjp *rule, bool of_b) {
     attr[of_b ? BATCH_A : BATCH_B] = tw_attr_dims(*other.batch);
     attr[of_b ? CONTRACT_B : CONTRACT_A] = tw_attr_dims(d_contract);
     attr[of_b ? CONTRACT_A : CONTRACT_B] = tw_attr_dims(other_free);
-    tw_value dy = rule->d_result[0], with = rule->operand[!of_b];
+    tw_value with = rule->operand[!of_b];
+    tw_value dy = tw_cast(rule->d_result[0], rule->operand_type[0].dtype);
     tw_value out = of_b ? rule_apply2("dot", with, dy, attr) : rule_apply2("dot", dy, with, attr);
 
     /* at[i]: the operand's axis that stands at axis i of `out`. The other side's remaining axes
@@ -151,7 +155,8 @@ static void batch(tw_graph *graph, tw_batch *rule) {
     (void)graph;
     bool both = rule->batched[0] && rule->batched[1];
     tw_attr attr[ATTRS];
-    for (int i = 0; i < ATTRS; i++) {
+    attr[RESULT] = rule->attr[RESULT];
+    for (int i = 0; i < RESULT; i++) {
         const tw_shape *axes = &rule->attr[i].list;
         bool of_b = i == BATCH_B || i == CONTRACT_B, leads = i == BATCH_A || i == BATCH_B;
         attr[i] = !rule->batched[of_b] ? rule->attr[i]
@@ -363,6 +368,8 @@ static const tw_sample samples[] = {
     {.operands = "f64[1,1] f64[1,1]", .attributes = "contract_a=[1], contract_b=[0]"},
     {.operands = "f64[2,0] f64[0,3]", .attributes = "contract_a=[1], contract_b=[0]"},
     {.operands = "f64[0,2] f64[2,3]", .attributes = "contract_a=[1], contract_b=[0]"},
+    {.operands = "bf16[3,4] bf16[4,5]", .attributes = "contract_a=[1], contract_b=[0], result=f32"},
+    {.operands = "f16[4,3] f16[4,5]", .attributes = "contract_a=[0], contract_b=[0]"},
     {0},
 };
 
@@ -370,8 +377,8 @@ static const tw_operator dot = {
     .name = "dot",
     .formula = "y[batch, i, j] = sum over contracted k of a[batch, i, k] * b[batch, k, j]",
     .semantics = "NaN and infinity follow IEEE arithmetic, also times zero. Contracting an axis of "
-                 "extent 0 gives zeros. f32 sums are in f32; the order of a sum depends on shapes "
-                 "alone.",
+                 "extent 0 gives zeros. f32, f16 and bf16 are summed in f32; the order of a sum "
+                 "depends on shapes alone.",
     .operands = "a b",
     .results = "y",
     .attributes = attributes,
@@ -387,8 +394,10 @@ static const tw_operator dot = {
 
 const tw_operator *const ops_dot[] = {&dot, NULL};
 
-tw_value tw_dot(tw_value a, tw_value b, int n_batch, const int *batch_a, const int *batch_b,
-                int n_contract, const int *contract_a, const int *contract_b) {
+/* result: 0 for the operands' type. */
+static tw_value apply_dot(tw_value a, tw_value b, int n_batch, const int *batch_a,
+                          const int *batch_b, int n_contract, const int *contract_a,
+                          const int *contract_b, tw_dtype result) {
     tw_value operands[] = {a, b};
     tw_graph *graph = rule_graph(2, operands);
     if (!rule_usable("tw_dot", 2, operands)) return rule_poison(graph);
@@ -401,12 +410,12 @@ tw_value tw_dot(tw_value a, tw_value b, int n_batch, const int *batch_a, const i
         tw_value of;
         int n;
         const int *axes;
-    } lists[ATTRS] = {{a, n_batch, batch_a},
-                      {b, n_batch, batch_b},
-                      {a, n_contract, contract_a},
-                      {b, n_contract, contract_b}};
-    tw_attr attr[ATTRS];
-    for (int i = 0; i < ATTRS; i++) {
+    } lists[RESULT] = {{a, n_batch, batch_a},
+                       {b, n_batch, batch_b},
+                       {a, n_contract, contract_a},
+                       {b, n_contract, contract_b}};
+    tw_attr attr[ATTRS] = {[RESULT] = tw_attr_int(result)};
+    for (int i = 0; i < RESULT; i++) {
         int axes[TW_MAX_RANK];
         for (int k = 0; k < lists[i].n; k++) {
             axes[k] = rule_axis_of("tw_dot", lists[i].of, lists[i].axes[k]);
@@ -417,7 +426,17 @@ tw_value tw_dot(tw_value a, tw_value b, int n_batch, const int *batch_a, const i
     return tw_apply(graph, "dot", 2, operands, attr, NULL);
 }
 
-tw_value tw_matmul(tw_value a, tw_value b) {
+tw_value tw_dot(tw_value a, tw_value b, int n_batch, const int *batch_a, const int *batch_b,
+                int n_contract, const int *contract_a, const int *contract_b) {
+    return apply_dot(a, b, n_batch, batch_a, batch_b, n_contract, contract_a, contract_b, 0);
+}
+
+tw_value tw_dot_as(tw_value a, tw_value b, int n_batch, const int *batch_a, const int *batch_b,
+                   int n_contract, const int *contract_a, const int *contract_b, tw_dtype result) {
+    return apply_dot(a, b, n_batch, batch_a, batch_b, n_contract, contract_a, contract_b, result);
+}
+
+static tw_value matmul(tw_value a, tw_value b, tw_dtype result) {
     tw_value operands[] = {a, b};
     tw_graph *graph = rule_graph(2, operands);
     if (!rule_usable("tw_matmul", 2, operands)) return rule_poison(graph);
@@ -431,7 +450,7 @@ tw_value tw_matmul(tw_value a, tw_value b) {
     int batch[TW_MAX_RANK], n_batch = rank_a == rank_b ? rank_a - 2 : 0;
     for (int i = 0; i < n_batch; i++) batch[i] = i;
     int last = rank_a - 1, row = rank_b - 2;
-    tw_value y = tw_dot(a, b, n_batch, batch, batch, 1, &last, &row);
+    tw_value y = apply_dot(a, b, n_batch, batch, batch, 1, &last, &row, result);
     if (rank_a > 2 || rank_b == 2) return y;
     /* (m, ..., n): m belongs before n. */
     int axes[TW_MAX_RANK];
@@ -440,3 +459,7 @@ tw_value tw_matmul(tw_value a, tw_value b) {
     axes[rank_b - 1] = rank_b - 1;
     return tw_permute(y, axes);
 }
+
+tw_value tw_matmul(tw_value a, tw_value b) { return matmul(a, b, 0); }
+
+tw_value tw_matmul_as(tw_value a, tw_value b, tw_dtype result) { return matmul(a, b, result); }

@@ -544,6 +544,7 @@ static const tw_sample gather_samples[] = {
     {.operands = "f64[1,1] i32[1]", .index_low = -1, .index_high = 0},
     {.operands = "f64[0,2] i32[2]", .index_low = -2, .index_high = -1},
     {.operands = "f64[3,2] i32[0]"},
+    {.operands = "bf16[5,3] i32[4]", .index_low = -1, .index_high = 4},
     {0},
 };
 
@@ -576,6 +577,8 @@ static const tw_sample scatter_samples[] = {
     {.operands = "bool[4] i32[6] bool[6]", .attributes = "how=set", .index_high = 3},
     {.operands = "f64[1,1] i32[1] f64[1,1]", .index_low = -1, .index_high = 0},
     {.operands = "f64[3,2] i32[0] f64[0,2]"},
+    {.operands = "bf16[3,2] i64[6] bf16[6,2]", .index_low = -1, .index_high = 2},
+    {.operands = "f16[4,2] i32[5] f16[5,2]", .attributes = "how=set", .index_high = 3},
     {0},
 };
 
@@ -586,6 +589,7 @@ static const tw_sample iota_samples[] = {
     {.operands = "", .attributes = "dtype=u32, shape=[2,3], axis=0, start=7"},
     {.operands = "", .attributes = "dtype=f64, shape=[0,2], axis=1, start=-1"},
     {.operands = "", .attributes = "dtype=u8, shape=[0,2]"},
+    {.operands = "", .attributes = "dtype=bf16, shape=[300], start=-3"},
     {0},
 };
 
@@ -603,6 +607,7 @@ static const tw_operator gather = {
     .cost = gather_cost,
     .meaning = TW_MEANS_LOOPS,
     .kernel = gather_kernel,
+    .halves = true,
     .samples = gather_samples,
 };
 

@@ -81,6 +81,7 @@ static const tw_sample max_pool_samples[] = {
      .attributes = "window=[2] stride=[1] dilation=[4]",
      .distinct = true},
     {.operands = "f64[0,4,4,3]", .attributes = "window=[2,2]"},
+    {.operands = "bf16[1,4,6,3]", .attributes = "window=[2,2]"},
     {.operands = NULL},
 };
 

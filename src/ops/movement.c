@@ -187,6 +187,7 @@ static const tw_sample transpose_samples[] = {
     {.operands = "f64[0,3]", .attributes = "axes=[1,0]"},
     {.operands = "f64[]", .attributes = "axes=[]"},
     {.operands = "i32[2,3]", .attributes = "axes=[1,0]"},
+    {.operands = "bf16[20,30]", .attributes = "axes=[1,0]"},
     {0},
 };
 static const tw_operator op_transpose = {
@@ -283,6 +284,7 @@ static const tw_sample broadcast_samples[] = {
     {.operands = "f64[0]", .attributes = "shape=[3,0], axes=[1]"},
     {.operands = "f64[3]", .attributes = "shape=[0,3], axes=[1]"},
     {.operands = "bool[2]", .attributes = "shape=[2,2], axes=[0]"},
+    {.operands = "bf16[3]", .attributes = "shape=[3,4], axes=[0]"},
     {0},
 };
 static const tw_operator op_broadcast = {

@@ -188,12 +188,13 @@ tw_value tw_random_uniform(tw_graph *graph, tw_dtype dtype, tw_shape shape) {
     if (dtype == TW_F64) {
         return tw_scale(tw_cast(tw_random_bits(graph, shape), dtype), 1.0 / 4294967296.0);
     }
-    if (dtype != TW_F32) {
-        return rule_fail(graph, TW_ERR_TYPE, "tw_random_uniform: dtype is %s, expected f32 or f64",
+    if (!type_in(dtype, TYPES_FLOAT)) {
+        return rule_fail(graph, TW_ERR_TYPE, "tw_random_uniform: dtype is %s, expected a float",
                          tw_dtype_name(dtype));
     }
-    /* The upper 24 bits, which f32 holds exactly: rounding up would give 1. */
+    /* The upper bits, as many as the type holds exactly: rounding up would give 1. */
+    int held = dtype == TW_F32 ? 24 : dtype == TW_F16 ? 11 : 8;
     tw_value bits = tw_random_bits(graph, shape);
-    bits = tw_div(bits, tw_literal(bits, 256));
-    return tw_scale(tw_cast(bits, dtype), 1.0 / 16777216.0);
+    bits = tw_div(bits, tw_literal(bits, (double)(UINT32_C(1) << (32 - held))));
+    return tw_scale(tw_cast(bits, dtype), 1.0 / (double)(UINT32_C(1) << held));
 }

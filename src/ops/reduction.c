@@ -18,7 +18,7 @@
 #include "ops/reduce_kernels.h"
 #include "ops/rules.h"
 
-enum { REDUCE_HOW, REDUCE_AXES };
+enum { REDUCE_HOW, REDUCE_AXES, REDUCE_RESULT, REDUCE_ATTRS };
 enum { ARGMAX_AXIS };
 
 /* Elements that one block reduces, of a row and of rows; columns that go along together. */
@@ -228,7 +228,14 @@ static tw_status reduce_infer(tw_signature *signature) {
     for (int i = 0; i < x.shape.rank; i++) {
         if (!reduced[i]) shape.dim[shape.rank++] = x.shape.dim[i];
     }
-    return rule_result(signature, 0, x.dtype, shape);
+    tw_dtype dtype;
+    status = rule_result_dtype(signature, &signature->attr[REDUCE_RESULT], &dtype);
+    return status ? status : rule_result(signature, 0, dtype, shape);
+}
+
+/* What has the result's type, in the operand's. */
+static tw_value narrowed(tw_value y, const tw_vjp *rule) {
+    return tw_cast(y, rule->operand_type[0].dtype);
 }
 
 /* y in the shape of x again: the operator broadcast with the axes that were kept. */
@@ -249,9 +256,10 @@ static tw_value spread(tw_value y, const tw_vjp *rule) {
 static tw_value extreme_vjp(const tw_vjp *rule) {
     const tw_shape *axes = &rule->attr[REDUCE_AXES].list;
     tw_value x = rule->operand[0];
-    tw_value hit = tw_compare(TW_EQ, x, spread(rule->result[0], rule));
+    tw_value hit = tw_compare(TW_EQ, x, spread(narrowed(rule->result[0], rule), rule));
     tw_value hits = tw_cast(hit, rule->operand_type[0].dtype);
-    tw_value part = tw_div(rule->d_result[0], reduction_apply(hits, TW_SUM, axes));
+    tw_value d = narrowed(rule->d_result[0], rule);
+    tw_value part = tw_div(d, reduction_apply(hits, TW_SUM, axes));
     tw_value zero = tw_literal(x, 0);
     return tw_select(hit, spread(part, rule), zero);
 }
@@ -281,7 +289,7 @@ static tw_value gathered(tw_value x, const tw_vjp *rule, int *order) {
 /* The product of all before each element and all after it: no division, so zeros do no harm. */
 static tw_value prod_vjp(const tw_vjp *rule) {
     const tw_shape *axes = &rule->attr[REDUCE_AXES].list;
-    if (axes->rank == 0) return rule->d_result[0];
+    if (axes->rank == 0) return narrowed(rule->d_result[0], rule);
     tw_shape shape = rule->operand_type[0].shape, moved = {.rank = shape.rank};
     int order[TW_MAX_RANK] = {0}, back[TW_MAX_RANK] = {0};
     tw_value flat = gathered(rule->operand[0], rule, order);
@@ -294,13 +302,13 @@ static tw_value prod_vjp(const tw_vjp *rule) {
     tw_value others =
         tw_mul(tw_cumulative(TW_PROD, flat, -1, &before), tw_cumulative(TW_PROD, flat, -1, &after));
     others = tw_permute(tw_reshape(others, moved), back);
-    return tw_mul(spread(rule->d_result[0], rule), others);
+    return tw_mul(spread(narrowed(rule->d_result[0], rule), rule), others);
 }
 
 static void reduce_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
     switch (rule->attr[REDUCE_HOW].i + TW_SUM) {
-    case TW_SUM: rule->d_operand[0] = spread(rule->d_result[0], rule); break;
+    case TW_SUM: rule->d_operand[0] = spread(narrowed(rule->d_result[0], rule), rule); break;
     case TW_PROD: rule->d_operand[0] = prod_vjp(rule); break;
     default: rule->d_operand[0] = extreme_vjp(rule); break;
     }
@@ -308,7 +316,8 @@ static void reduce_vjp(tw_graph *graph, tw_vjp *rule) {
 
 static void reduce_batch(tw_graph *graph, tw_batch *rule) {
     (void)graph;
-    tw_attr attr[] = {rule->attr[REDUCE_HOW], batch_axes(&rule->attr[REDUCE_AXES].list)};
+    tw_attr attr[] = {rule->attr[REDUCE_HOW], batch_axes(&rule->attr[REDUCE_AXES].list),
+                      rule->attr[REDUCE_RESULT]};
     rule->result[0] = rule_apply1("reduce", rule->operand[0], attr);
 }
 
@@ -337,6 +346,7 @@ static void reduce_cost(const tw_signature *signature, tw_cost *out) {
 static const tw_attr_spec reduce_attributes[] = {
     {"how", TW_ATTR_CHOICE, NULL, "sum max min prod", "how elements are combined"},
     {"axes", TW_ATTR_INTS, NULL, NULL, "the axes that go"},
+    RULE_RESULT_SPEC,
     {0}};
 static const tw_sample reduce_samples[] = {
     {.operands = "f64[3,5]", .attributes = "how=sum, axes=[0]"},
@@ -362,13 +372,17 @@ static const tw_sample reduce_samples[] = {
     {.operands = "u32[3,4]", .attributes = "how=min, axes=[0]"},
     {.operands = "bool[3,4]", .attributes = "how=min, axes=[1]"},
     {.operands = "bool[3,4]", .attributes = "how=max, axes=[0]"},
+    {.operands = "bf16[3,40]", .attributes = "how=sum, axes=[1], result=f32"},
+    {.operands = "bf16[3,40]", .attributes = "how=sum, axes=[1]"},
+    {.operands = "f16[3,4]", .attributes = "how=max, axes=[0]"},
     {0},
 };
 static const tw_operator op_reduce = {
     .name = "reduce",
     .formula = "y = sum, max, min or prod of x over axes",
     .semantics = "max and min: NaN if any is NaN, equal elements share the gradient; integers wrap;"
-                 " of nothing: 0, the least number, the greatest number, 1",
+                 " f16 and bf16 are combined in f32; of nothing: 0, the least number, the greatest "
+                 "number, 1",
     .operands = "x",
     .results = "y",
     .attributes = reduce_attributes,
@@ -527,7 +541,7 @@ const tw_operator *const ops_reduction[] = {&op_reduce, &op_argmax, &op_argmin, 
 
 tw_value reduction_apply(tw_value x, tw_reduction how, const tw_shape *axes) {
     if (axes->rank == 0) return tw_snapshot(x);
-    tw_attr attr[] = {tw_attr_int(how - TW_SUM), tw_attr_dims(*axes)};
+    tw_attr attr[REDUCE_ATTRS] = {tw_attr_int(how - TW_SUM), tw_attr_dims(*axes)};
     return rule_apply1("reduce", x, attr);
 }
 
@@ -572,6 +586,14 @@ static tw_value truth(const char *name, tw_reduction how, tw_value x, int axis, 
 tw_value tw_any(tw_value x, int axis, bool keep) { return truth("any", TW_MAX, x, axis, keep); }
 tw_value tw_all(tw_value x, int axis, bool keep) { return truth("all", TW_MIN, x, axis, keep); }
 
+tw_value tw_sum_as(tw_value x, tw_dtype result) {
+    if (!rule_usable("sum_as", 1, &x)) return rule_poison(x.graph);
+    tw_shape axes = {.rank = tw_shape_of(x).rank};
+    for (int i = 0; i < axes.rank; i++) axes.dim[i] = i;
+    tw_attr attr[REDUCE_ATTRS] = {tw_attr_int(0), tw_attr_dims(axes), tw_attr_int(result)};
+    return rule_apply1("reduce", x, attr);
+}
+
 static tw_value along(const char *name, tw_value x, tw_reduction how, int axis, bool keep) {
     if (!rule_usable(name, 1, &x)) return rule_poison(x.graph);
     axis = rule_axis_of(name, x, axis);
@@ -595,17 +617,21 @@ tw_value tw_prod_axis(tw_value x, int axis, bool keep) {
     return along("prod_axis", x, TW_PROD, axis, keep);
 }
 
-/* The number of elements as a scalar of x's type; counted when the program runs if symbolic. */
-static tw_value count_of(tw_value x) {
+/* The number of elements as a scalar; counted when the program runs if symbolic. */
+static tw_value count_of(tw_value x, tw_dtype dtype) {
     tw_type type = tw_type_of(x);
-    if (!shape_known(type.shape)) return tw_sum(tw_literal(x, 1));
-    return tw_full(x.graph, type.dtype, TW_SHAPE(), rule_elements(type));
+    if (!shape_known(type.shape)) return tw_sum(tw_full(x.graph, dtype, type.shape, 1));
+    return tw_full(x.graph, dtype, TW_SHAPE(), rule_elements(type));
 }
 
 tw_value tw_mean(tw_value x) {
     if (!rule_usable("mean", 1, &x)) return rule_poison(x.graph);
-    tw_value sum = tw_sum(x), weight = count_of(x);
-    return rule_apply2("loss", sum, weight, NULL);
+    /* The count may be more than f16 or bf16 holds. */
+    tw_dtype dtype = tw_dtype_of(x);
+    bool half = type_in(dtype, TYPES_HALF);
+    tw_value sum = half ? tw_sum_as(x, TW_F32) : tw_sum(x);
+    tw_value weight = count_of(x, half ? TW_F32 : dtype);
+    return tw_cast(rule_apply2("loss", sum, weight, NULL), dtype);
 }
 
 tw_value tw_mean_axis(tw_value x, int axis, bool keep) {
@@ -614,7 +640,11 @@ tw_value tw_mean_axis(tw_value x, int axis, bool keep) {
     tw_type type = tw_type_of(x);
     int64_t extent = type.shape.dim[axis < 0 ? axis + type.shape.rank : axis];
     tw_shape line = TW_SHAPE(extent);
-    return tw_div(sum, count_of(tw_full(x.graph, type.dtype, line, 1)));
+    tw_value ones = tw_full(x.graph, type.dtype, line, 1);
+    bool half = type_in(type.dtype, TYPES_HALF);
+    if (!half) return tw_div(sum, count_of(ones, type.dtype));
+    tw_value wide = tw_div(tw_cast(sum, TW_F32), count_of(ones, TW_F32));
+    return tw_cast(wide, type.dtype);
 }
 
 static tw_value arg(const char *name, tw_value x, int axis) {

@@ -10,7 +10,7 @@
 tw_status rule_type(const tw_signature *signature, int operand, unsigned set) {
     tw_dtype dtype = signature->operand[operand].dtype;
     if (type_in(dtype, set)) return TW_OK;
-    const char *wanted = set == TYPES_FLOAT     ? "f32 or f64"
+    const char *wanted = set == TYPES_FLOAT     ? "f32 or f64, f16 or bf16"
                          : set == TYPES_INDEX   ? "i32 or i64"
                          : set == TYPES_INTEGER ? "an integer type"
                          : set == TYPES_NUMBER  ? "a number type that has kernels"
@@ -100,6 +100,17 @@ tw_status rule_result(tw_signature *signature, int i, tw_dtype dtype, tw_shape s
     }
     signature->result[i] = (tw_type){dtype, shape};
     return TW_OK;
+}
+
+tw_status rule_result_dtype(const tw_signature *signature, const tw_attr *attr, tw_dtype *out) {
+    tw_dtype from = signature->operand[0].dtype, to = attr->i ? (tw_dtype)attr->i : from;
+    bool wider = type_in(from, TYPES_HALF) && (to == TW_F32 || to == TW_F64);
+    *out = to;
+    if (to == from || wider) return TW_OK;
+    return tw_refuse(signature, TW_ERR_TYPE,
+                     "result is %s for operands of %s, expected that type (or f32 or f64 for f16 "
+                     "and bf16); tw_cast converts",
+                     tw_dtype_name(to), tw_dtype_name(from));
 }
 
 static tw_status infer_same(tw_signature *signature, unsigned set) {

@@ -10,7 +10,8 @@
 /* Sets of element types, for rule_type. */
 #define TYPES_OF(dtype) (1u << (dtype))
 enum {
-    TYPES_FLOAT = TYPES_OF(TW_F32) | TYPES_OF(TW_F64),
+    TYPES_HALF = TYPES_OF(TW_F16) | TYPES_OF(TW_BF16),
+    TYPES_FLOAT = TYPES_OF(TW_F32) | TYPES_OF(TW_F64) | TYPES_HALF,
     TYPES_INDEX = TYPES_OF(TW_I32) | TYPES_OF(TW_I64),
     TYPES_INTEGER = TYPES_INDEX | TYPES_OF(TW_U8) | TYPES_OF(TW_U32),
     TYPES_NUMBER = TYPES_FLOAT | TYPES_INTEGER,
@@ -37,6 +38,12 @@ tw_status rule_list(const tw_signature *signature, const char *what, const tw_sh
                     int count, int64_t least);
 /* Sets result i; refuses a rank above TW_MAX_RANK and an extent that does not exist. */
 tw_status rule_result(tw_signature *signature, int i, tw_dtype dtype, tw_shape shape);
+
+/* The attribute `result` of operators that sum: 0 is the type of operand 0, which f16 and bf16 may
+ * be given up for f32 or f64. Sums of f16 and bf16 are in f32 (in f64 for that). */
+#define RULE_RESULT_SPEC                                                                           \
+    {"result", TW_ATTR_DTYPE, "same", NULL, "element type of the result; f32 or f64 for f16, bf16"}
+tw_status rule_result_dtype(const tw_signature *signature, const tw_attr *attr, tw_dtype *out);
 
 /* Whole infer functions of elementwise operators: all operands of one type, which is the result. */
 tw_status rule_infer_same(tw_signature *signature);   /* any type with kernels */

@@ -156,6 +156,7 @@ static const tw_sample slice_samples[] = {
     {.operands = "f64[0,3]", .attributes = "start=[0,1], limit=[0,3], step=[1,1]"},
     {.operands = "bool[6]", .attributes = "start=[1], limit=[6], step=[3]"},
     {.operands = "f64[5]", .attributes = "start=[2], limit=[2], step=[1]"},
+    {.operands = "bf16[7,3]", .attributes = "start=[1,0], limit=[7,2], step=[3,1]"},
     {.operands = "i32[5]", .attributes = "start=[0], limit=[5], step=[2]"},
     {0},
 };
@@ -330,6 +331,7 @@ static const tw_sample pad_samples[] = {
     {.operands = "f64[3] f64[]", .attributes = "low=[0], high=[0], interior=[0]"},
     {.operands = "f64[] f64[]", .attributes = "low=[], high=[], interior=[]"},
     {.operands = "bool[3] bool[]", .attributes = "low=[1], high=[0], interior=[1]"},
+    {.operands = "f16[2,3] f16[]", .attributes = "low=[1,0], high=[0,2], interior=[0,1]"},
     {.operands = "f64[0,2] f64[]", .attributes = "low=[1,0], high=[1,0], interior=[0,0]"},
     {.operands = "i32[3] i32[]", .attributes = "low=[2], high=[-1], interior=[0]"},
     {0},
@@ -436,6 +438,7 @@ static const tw_sample concat_samples[] = {
     {.operands = "i64[1] i64[3]", .attributes = "axis=0"},
     {.operands = "f64[0,2] f64[3,2]", .attributes = "axis=0"},
     {.operands = "f64[1]", .attributes = "axis=0"},
+    {.operands = "bf16[2,3] bf16[2,1]", .attributes = "axis=1"},
     {.operands = "bool[2] bool[3]", .attributes = "axis=0"},
     {0},
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <thalweg/operators.h>
 
+#include "base/half.h"
 #include "base/parallel.h"
 #include "ir/dimension.h"
 #include "ir/graph.h"
@@ -139,6 +140,8 @@ static void element_of(tw_dtype dtype, double number, void *out) {
     double fit = number != number ? 0 : number < least ? least : number > most ? most : number;
     int64_t whole = fit >= 0x1p63 ? INT64_MAX : (int64_t)fit;
     switch (dtype) {
+    case TW_F16:
+    case TW_BF16: memcpy(out, &(uint16_t){half_of(dtype, number)}, sizeof(uint16_t)); break;
     case TW_F32: memcpy(out, &(float){(float)number}, sizeof(float)); break;
     case TW_F64: memcpy(out, &number, sizeof number); break;
     case TW_BOOL: memcpy(out, &(uint8_t){number != 0}, 1); break;
@@ -158,9 +161,14 @@ typedef struct fill {
 static void fill_range(void *argument, int64_t begin, int64_t end) {
     const fill *f = argument;
     uint32_t word;
+    uint16_t half;
     memcpy(&word, &f->element, sizeof word);
+    memcpy(&half, &f->element, sizeof half);
     switch (f->size) {
     case 1: memset(f->out + begin, *(const uint8_t *)&f->element, (size_t)(end - begin)); break;
+    case 2:
+        for (int64_t i = begin; i < end; i++) ((uint16_t *)(void *)f->out)[i] = half;
+        break;
     case 4:
         for (int64_t i = begin; i < end; i++) ((uint32_t *)(void *)f->out)[i] = word;
         break;
@@ -192,6 +200,8 @@ static const tw_sample splat_samples[] = {
     {.operands = "", .attributes = "dtype=f64, shape=[0,2], value=1"},
     {.operands = "", .attributes = "dtype=i32, shape=[], value=-3"},
     {.operands = "", .attributes = "dtype=bool, shape=[4], value=1"},
+    {.operands = "", .attributes = "dtype=bf16, shape=[3], value=0.1"},
+    {.operands = "", .attributes = "dtype=f16, shape=[2,2], value=70000"},
     {0},
 };
 static const tw_operator op_splat = {
@@ -207,18 +217,25 @@ static const tw_operator op_splat = {
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_LOOPS,
     .kernel = splat_kernel,
+    .halves = true,
     .samples = splat_samples,
 };
 
 /* ---- stop_gradient ---- */
 
 SCALAR_1(copy_8, uint8_t, uint8_t, x)
+SCALAR_1(copy_16, uint16_t, uint16_t, x)
 SCALAR_1(copy_32, uint32_t, uint32_t, x)
 SCALAR_1(copy_64, uint64_t, uint64_t, x)
 
 static const tw_sample stop_gradient_samples[] = {
-    {.operands = "f64[3,5]"}, {.operands = "f64[1]"},  {.operands = "f64[0,2]"},
-    {.operands = "i32[4]"},   {.operands = "bool[3]"}, {0},
+    {.operands = "f64[3,5]"},
+    {.operands = "f64[1]"},
+    {.operands = "f64[0,2]"},
+    {.operands = "i32[4]"},
+    {.operands = "bool[3]"},
+    {.operands = "bf16[3]"},
+    {0},
 };
 static const tw_operator op_stop_gradient = {
     .name = "stop_gradient",
@@ -236,6 +253,8 @@ static const tw_operator op_stop_gradient = {
                [TW_U8] = copy_8,
                [TW_I32] = copy_32,
                [TW_U32] = copy_32,
+               [TW_F16] = copy_16,
+               [TW_BF16] = copy_16,
                [TW_F32] = copy_32,
                [TW_I64] = copy_64,
                [TW_F64] = copy_64},

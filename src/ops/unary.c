@@ -1,6 +1,7 @@
 /* Elementwise operators of one operand, and the functions that make them. */
 #include <thalweg/operators.h>
 
+#include "base/half.h"
 #include "ops/families.h"
 #include "ops/rules.h"
 #include "ops/scalar.h"
@@ -49,19 +50,24 @@ SCALAR_1(not_u32, uint32_t, uint32_t, ~x)
 #define SATURATE(T, least, most)                                                                   \
     x != x ? (T)0 : x <= (double)(least) ? (T)(least) : x >= (double)(most) ? (T)(most) : (T)x
 #define WRAP(T, least, most) (T) x
+/* From any type with one rounding. */
+#define TO_F16(x) _Generic((x), float: f16_narrow, int64_t: f16_of_i64, default: f16_of)(x)
+#define TO_BF16(x) _Generic((x), float: bf16_narrow, int64_t: bf16_of_i64, default: bf16_of)(x)
 #define CAST_KERNELS(name, S, WHOLE)                                                               \
     SCALAR_1(name##_bool, uint8_t, S, x != 0)                                                      \
     SCALAR_1(name##_u8, uint8_t, S, WHOLE(uint8_t, 0, UINT8_MAX))                                  \
     SCALAR_1(name##_i32, int32_t, S, WHOLE(int32_t, INT32_MIN, INT32_MAX))                         \
     SCALAR_1(name##_i64, int64_t, S, WHOLE(int64_t, INT64_MIN, INT64_MAX))                         \
     SCALAR_1(name##_u32, uint32_t, S, WHOLE(uint32_t, 0, UINT32_MAX))                              \
+    SCALAR_1(name##_f16, uint16_t, S, TO_F16(x))                                                   \
+    SCALAR_1(name##_bf16, uint16_t, S, TO_BF16(x))                                                 \
     SCALAR_1(name##_f32, float, S, x)                                                              \
     SCALAR_1(name##_f64, double, S, x)                                                             \
     static void name(SCALAR_ARGUMENTS) {                                                           \
         static const tw_scalar_kernel to[TW_F64 + 1] = {                                           \
             [TW_BOOL] = name##_bool, [TW_U8] = name##_u8,   [TW_I32] = name##_i32,                 \
-            [TW_I64] = name##_i64,   [TW_U32] = name##_u32, [TW_F32] = name##_f32,                 \
-            [TW_F64] = name##_f64};                                                                \
+            [TW_I64] = name##_i64,   [TW_U32] = name##_u32, [TW_F16] = name##_f16,                 \
+            [TW_BF16] = name##_bf16, [TW_F32] = name##_f32, [TW_F64] = name##_f64};                \
         to[attr[0].i](count, out, in, step, attr);                                                 \
     }
 CAST_KERNELS(cast_f32, float, SATURATE)
@@ -71,6 +77,21 @@ CAST_KERNELS(cast_i64, int64_t, WRAP)
 CAST_KERNELS(cast_u8, uint8_t, WRAP)
 CAST_KERNELS(cast_u32, uint32_t, WRAP)
 CAST_KERNELS(cast_bool, uint8_t, WRAP)
+
+/* From f16 and bf16: block by block through f32, which holds them exactly. */
+static void cast_half(tw_dtype dtype, SCALAR_ARGUMENTS) {
+    enum { BLOCK = 256 };
+    float wide[BLOCK];
+    const void *row = wide;
+    size_t size = tw_dtype_size((tw_dtype)attr[0].i);
+    for (int64_t i = 0; i < count; i += BLOCK) {
+        int64_t n = count - i < BLOCK ? count - i : BLOCK;
+        half_widen(dtype, (const uint16_t *)in[0] + i * step[0], step[0], n, wide);
+        cast_f32(n, (char *)out + (size_t)i * size, &row, &(int64_t){1}, attr);
+    }
+}
+static void cast_f16(SCALAR_ARGUMENTS) { cast_half(TW_F16, count, out, in, step, attr); }
+static void cast_bf16(SCALAR_ARGUMENTS) { cast_half(TW_BF16, count, out, in, step, attr); }
 
 static tw_status cast_infer(tw_signature *signature) {
     tw_dtype to = (tw_dtype)signature->attr[0].i;
@@ -169,11 +190,8 @@ static const tw_sample any_samples[] = {
     {.operands = "f64[0,2]"}, {.operands = "i32[4]"}, {0},
 };
 static const tw_sample float_samples[] = {
-    {.operands = "f64[3,5]"},
-    {.operands = "f64[1]"},
-    {.operands = "f64[]"},
-    {.operands = "f64[0,2]"},
-    {0},
+    {.operands = "f64[3,5]"}, {.operands = "f64[1]"},    {.operands = "f64[]"},
+    {.operands = "f64[0,2]"}, {.operands = "bf16[300]"}, {0},
 };
 static const tw_sample kink_samples[] = {
     {.operands = "f64[3,5]", .kink_at_zero = true},
@@ -405,13 +423,18 @@ static const tw_sample cast_samples[] = {
     {.operands = "i64[4]", .attributes = "dtype=bool"},
     {.operands = "bool[4]", .attributes = "dtype=f64"},
     {.operands = "f64[0,2]", .attributes = "dtype=u8"},
+    {.operands = "bf16[3,5]", .attributes = "dtype=f64"},
+    {.operands = "f64[3,5]", .attributes = "dtype=bf16"},
+    {.operands = "f16[5]", .attributes = "dtype=bf16"},
+    {.operands = "i32[4]", .attributes = "dtype=f16"},
     {0},
 };
 static const tw_operator op_cast = {
     UNARY_COMMON,
     .name = "cast",
     .formula = "y = x as dtype",
-    .semantics = "to an integer: toward 0, from floats saturating with NaN as 0, from integers"
+    .semantics = "between floats: to the nearest, ties to even; to an integer: toward 0, from "
+                 "floats saturating with NaN as 0, from integers"
                  " wrapping; to bool: x != 0; the gradient is 0 unless both are floats",
     .attributes = cast_attributes,
     .infer = cast_infer,
@@ -421,6 +444,8 @@ static const tw_operator op_cast = {
                [TW_I32] = cast_i32,
                [TW_I64] = cast_i64,
                [TW_U32] = cast_u32,
+               [TW_F16] = cast_f16,
+               [TW_BF16] = cast_bf16,
                [TW_F32] = cast_f32,
                [TW_F64] = cast_f64},
     .samples = cast_samples,

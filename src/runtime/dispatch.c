@@ -8,6 +8,7 @@
 #include "runtime/map.h"
 #include "runtime/scalar.h"
 #include "runtime/tensor.h"
+#include "runtime/wide.h"
 
 bool dispatch_has(const tw_operator *op, bool plain) {
     switch (op->meaning) {
@@ -39,10 +40,34 @@ static bool results_empty(const tw_signature *signature) {
     return true;
 }
 
+/* Whether what computes the operator is given f32 for f16 and bf16. */
+static bool runs_wide(const tw_signature *signature) {
+    const tw_operator *op = signature->op;
+    bool loops = op->meaning == TW_MEANS_LOOPS && !op->halves;
+    return (loops || op->meaning == TW_MEANS_BODY) && wide_needed(signature);
+}
+
+static tw_status run_direct(const tw_kernel_call *call, bool plain);
+
 tw_status dispatch_run(const tw_kernel_call *call, bool plain) {
     const tw_signature *signature = &call->signature;
-    const tw_operator *op = signature->op;
     if (results_empty(signature)) return TW_OK;
+    if (!runs_wide(signature)) return run_direct(call, plain);
+    tw_kernel library = plain ? NULL : override_of_halves(signature->op->name);
+    tw_status status = library ? library(call) : TW_ERR_UNSUPPORTED;
+    if (status != TW_ERR_UNSUPPORTED) return status;
+    wide_call wide;
+    status = wide_begin(&wide, call);
+    if (!status) status = run_direct(&wide.call, plain);
+    if (!status) wide_round(&wide, call);
+    wide_end(&wide);
+    return status;
+}
+
+/* By a kernel that takes the call as it is. */
+static tw_status run_direct(const tw_kernel_call *call, bool plain) {
+    const tw_signature *signature = &call->signature;
+    const tw_operator *op = signature->op;
     tw_kernel library = plain ? NULL : override_find(op->name);
     if (library) {
         tw_status status = library(call);

@@ -2,12 +2,14 @@
  * From a graph to instructions: nodes that outputs and assigns need, calls and composites without
  * a kernel expanded, reshapes as aliases. The reference form computes f32 as f64.
  */
+#include "base/half.h"
 #include "codegen/overrides.h"
 #include "ir/dimension.h"
 #include "runtime/code.h"
 #include "runtime/dispatch.h"
 #include "runtime/scalar.h"
 #include "runtime/tensor.h"
+#include "runtime/wide.h"
 
 /* Where a node stands. */
 typedef struct place {
@@ -179,21 +181,40 @@ static tw_status lower_callee(lowering *l, const tw_graph *callee, const node *i
     return status;
 }
 
-static tw_status lower_composite(lowering *l, const node *it, const uint32_t *operand,
-                                 uint32_t *result) {
+/* The operands of a composite with f16 and bf16 ones in the type that its body computes in. */
+static tw_status widen_operands(lowering *l, int n, uint32_t *operand, bool *wide) {
+    tw_status status = TW_OK;
+    *wide = false;
+    for (int i = 0; i < n && !status; i++) {
+        if (operand[i] == ABSENT || !dtype_half(l->code->slots.at[operand[i]].type.dtype)) continue;
+        *wide = true;
+        status = convert(l, dtype_in(l, TW_F32), &operand[i]);
+    }
+    return status;
+}
+
+static tw_status lower_composite(lowering *l, const node *it, uint32_t *operand,
+                                 const tw_type *result_types, uint32_t *result) {
     tw_type types[32] = {{0}};
-    bool absent[32] = {false};
+    bool absent[32] = {false}, wide;
+    tw_status status = widen_operands(l, it->n_operands, operand, &wide);
+    if (status) return status;
     for (int i = 0; i < it->n_operands; i++) {
         absent[i] = operand[i] == ABSENT;
         if (!absent[i]) types[i] = l->code->slots.at[operand[i]].type;
     }
     tw_attr *attr = own_attrs(l, it->op, it->attr);
     if (!attr) return no_memory(l);
+    if (wide) wide_attributes(it->op, dtype_in(l, TW_F32), attr);
     tw_graph *body = graph_body(l->scratch, it->op, it->n_operands, types, absent, attr);
     if (!body)
         return context_error(l->context, l->scratch->status ? l->scratch->status : TW_ERR_MEMORY,
                              "%s", l->scratch->message);
-    return lower_callee(l, body, it, operand, result);
+    status = lower_callee(l, body, it, operand, result);
+    for (int i = 0; i < it->n_results && wide && !status; i++)
+        if (dtype_half(result_types[i].dtype))
+            status = convert(l, result_types[i].dtype, &result[i]);
+    return status;
 }
 
 static tw_status lower_alias(lowering *l, tw_type type, uint32_t of, uint32_t *result) {
@@ -223,7 +244,7 @@ static tw_status lower_node(lowering *l, const tw_graph *graph, const node *it, 
     else if (operator_calls(it->op))
         status = lower_callee(l, it->attr[0].function, it, operand, result);
     else if (it->op->meaning == TW_MEANS_BODY && !dispatch_has(it->op, l->code->plain))
-        status = lower_composite(l, it, operand, result);
+        status = lower_composite(l, it, operand, types, result);
     else {
         status = emit(l, it->op, it->n_operands, operand, it->attr, it->n_results, types,
                       place_of(l, it), result);

@@ -1,12 +1,17 @@
 /* The driver of elementwise operators. */
 #include "runtime/scalar.h"
 
+#include "base/half.h"
 #include "base/parallel.h"
 
-static tw_scalar_kernel kernel_of(const tw_operator *op, int n, const tw_type *operand) {
+/* An operator without a kernel for f16 or bf16 computes in f32. */
+static tw_scalar_kernel kernel_of(const tw_operator *op, int n, const tw_type *operand,
+                                  bool *wide) {
     /* By the type of operand 0; a select's operand 0 is the condition, which says nothing. */
     tw_dtype by = operand[n == 3 ? 1 : 0].dtype;
-    return by >= TW_BOOL && by <= TW_F64 ? op->scalar[by] : NULL;
+    if (by < TW_BOOL || by > TW_F64) return NULL;
+    *wide = dtype_half(by) && !op->scalar[by];
+    return op->scalar[*wide ? TW_F32 : by];
 }
 
 scalar_strides scalar_dense(tw_shape shape) {
@@ -30,11 +35,16 @@ static bool merges(const scalar_loop *loop, int outer, const scalar_strides *str
 void scalar_loop_start(scalar_loop *loop, const tw_signature *signature,
                        const scalar_strides *strides) {
     tw_shape shape = signature->result[0].shape;
-    loop->kernel = kernel_of(signature->op, signature->n_operands, signature->operand);
+    loop->wide = false;
+    loop->kernel = kernel_of(signature->op, signature->n_operands, signature->operand, &loop->wide);
     loop->attr = signature->attr;
     loop->n = signature->n_operands;
-    loop->out_size = tw_dtype_size(signature->result[0].dtype);
-    for (int k = 0; k < loop->n; k++) loop->size[k] = tw_dtype_size(signature->operand[k].dtype);
+    loop->out_dtype = signature->result[0].dtype;
+    loop->out_size = tw_dtype_size(loop->out_dtype);
+    for (int k = 0; k < loop->n; k++) {
+        loop->dtype[k] = signature->operand[k].dtype;
+        loop->size[k] = tw_dtype_size(loop->dtype[k]);
+    }
     loop->rank = 0;
     for (int axis = 0; axis < shape.rank; axis++) {
         int64_t extent = shape.dim[axis];
@@ -54,6 +64,31 @@ void scalar_loop_start(scalar_loop *loop, const tw_signature *signature,
     for (int k = 0; k < loop->n; k++) loop->step[k][0] = 1;
 }
 
+enum { WIDE_BLOCK = 256 };
+
+/* A run by the kernel of f32, through blocks that stay in the cache. */
+static void run_wide(const scalar_loop *loop, int64_t count, char *out, const void *const *in,
+                     const int64_t *step) {
+    float wide[TW_SCALAR_OPERANDS][WIDE_BLOCK], result[WIDE_BLOCK];
+    for (int64_t i = 0; i < count; i += WIDE_BLOCK) {
+        int64_t n = count - i < WIDE_BLOCK ? count - i : WIDE_BLOCK;
+        const void *block[TW_SCALAR_OPERANDS];
+        int64_t block_step[TW_SCALAR_OPERANDS];
+        for (int k = 0; k < loop->n; k++) {
+            block[k] = (const char *)in[k] + i * step[k] * (int64_t)loop->size[k];
+            block_step[k] = step[k];
+            if (!dtype_half(loop->dtype[k])) continue;
+            half_widen(loop->dtype[k], block[k], step[k], step[k] ? n : 1, wide[k]);
+            block[k] = wide[k];
+            block_step[k] = step[k] != 0;
+        }
+        char *to = out + i * (int64_t)loop->out_size;
+        bool narrow = dtype_half(loop->out_dtype);
+        loop->kernel(n, narrow ? (void *)result : to, block, block_step, loop->attr);
+        if (narrow) half_narrow(loop->out_dtype, result, n, (void *)to);
+    }
+}
+
 /* One run of elements of the innermost axis. */
 static void run_row(const scalar_loop *loop, int64_t count, char *out, const int64_t *at,
                     const void *const *in) {
@@ -63,7 +98,10 @@ static void run_row(const scalar_loop *loop, int64_t count, char *out, const int
         row[k] = (const char *)in[k] + at[k] * (int64_t)loop->size[k];
         step[k] = loop->step[k][loop->rank - 1];
     }
-    loop->kernel(count, out, row, step, loop->attr);
+    if (loop->wide)
+        run_wide(loop, count, out, row, step);
+    else
+        loop->kernel(count, out, row, step, loop->attr);
 }
 
 void scalar_loop_run(const scalar_loop *loop, int64_t begin, int64_t end, void *out,

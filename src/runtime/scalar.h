@@ -21,6 +21,8 @@ typedef struct scalar_loop {
     int64_t extent[TW_MAX_RANK];
     int64_t step[TW_SCALAR_OPERANDS][TW_MAX_RANK];
     size_t size[TW_SCALAR_OPERANDS], out_size;
+    bool wide; /* the kernel is that of f32: f16 and bf16 are converted block by block */
+    tw_dtype dtype[TW_SCALAR_OPERANDS], out_dtype;
 } scalar_loop;
 
 /* Strides of a dense operand; of one that is constant over the box, all 0. */

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "base/number.h"
 #include "ir/dimension.h"
 
@@ -142,6 +143,8 @@ double element_read(tw_dtype dtype, const void *data, int64_t index) {
     case TW_I32: return ((const int32_t *)data)[index];
     case TW_I64: return (double)((const int64_t *)data)[index];
     case TW_U32: return ((const uint32_t *)data)[index];
+    case TW_F16:
+    case TW_BF16: return half_read(dtype, ((const uint16_t *)data)[index]);
     case TW_F32: return (double)((const float *)data)[index];
     case TW_F64: return ((const double *)data)[index];
     default: return NAN;
@@ -163,6 +166,8 @@ void element_write(tw_dtype dtype, void *data, int64_t index, double number) {
     case TW_I32: ((int32_t *)data)[index] = (int32_t)saturate(number, INT32_MIN, INT32_MAX); break;
     case TW_I64: ((int64_t *)data)[index] = saturate(number, -0x1p63, 0x1p63); break;
     case TW_U32: ((uint32_t *)data)[index] = (uint32_t)saturate(number, 0, UINT32_MAX); break;
+    case TW_F16:
+    case TW_BF16: ((uint16_t *)data)[index] = half_of(dtype, number); break;
     case TW_F32: ((float *)data)[index] = (float)number; break;
     case TW_F64: ((double *)data)[index] = number; break;
     default: break;

@@ -232,6 +232,21 @@ static void test_elementwise(void **state) {
 
 /* ---- the sweep ---- */
 
+/* The types of operands as bf16. */
+static void write_as_bf16(const char *operands, size_t room, char *out) {
+    size_t n = 0;
+    for (const char *at = operands; *at && n + 5 < room; at++) {
+        bool type = strncmp(at, "f32", 3) == 0;
+        if (type)
+            memcpy(out + n, "bf16", 4);
+        else
+            out[n] = *at;
+        n += type ? 4 : 1;
+        at += type ? 2 : 0;
+    }
+    out[n] = 0;
+}
+
 #define CONTRACT(a, b) "contract_a=[" #a "], contract_b=[" #b "]"
 static const char *const products[][2] = {
     {"f32[3136,300] f32[3136,1]", CONTRACT(0, 0)},
@@ -256,6 +271,20 @@ static void test_products(void **state) {
         check("dot", use(products[i][0], products[i][1]));
 }
 
+/* By the library where the processor multiplies bf16. */
+static void test_bf16_products(void **state) {
+    (void)state;
+    int served = 0;
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        char operands[100], attributes[200];
+        write_as_bf16(products[i][0], sizeof operands, operands);
+        snprintf(attributes, sizeof attributes, "%s%sresult=f32", products[i][1],
+                 *products[i][1] ? ", " : "");
+        served += check("dot", use(operands, attributes));
+    }
+    print_message("%d bf16 products by the library\n", served);
+}
+
 /* Extents as texts; each gives a case of conv_bias, conv and its two gradients. */
 typedef struct geometry {
     int batch, in, out, groups;
@@ -278,11 +307,21 @@ static const geometry geometries[] = {
     {6, 4, 6, 2, "9,9", "3,3", "17,17", "base_dilation=[2,2], low=[1,1], high=[1,1]"},
 };
 
+/* A case in f32, and in bf16 with f32 results. */
+static int check_both(const char *name, tw_sample spec) {
+    char operands[200], attributes[220];
+    check(name, spec);
+    write_as_bf16(spec.operands, sizeof operands, operands);
+    snprintf(attributes, sizeof attributes, "%s, result=f32", spec.attributes);
+    return check(name, use(operands, attributes));
+}
+
 static void test_convolutions(void **state) {
     (void)state;
+    int served = 0;
     for (size_t i = 0; i < sizeof geometries / sizeof *geometries; i++) {
         const geometry *g = &geometries[i];
-        char x[64], w[64], y[64], operands[200], attributes[200];
+        char x[64], w[64], y[64], operands[200], attributes[200], half[200];
         snprintf(x, sizeof x, "f32[%d,%s,%d]", g->batch, g->space, g->in);
         snprintf(w, sizeof w, "f32[%s,%d,%d]", g->window, g->in / g->groups, g->out);
         snprintf(y, sizeof y, "f32[%d,%s,%d]", g->batch, g->result, g->out);
@@ -291,16 +330,22 @@ static void test_convolutions(void **state) {
                          *g->attributes ? ", " : "", g->attributes);
         size_t rest = sizeof attributes - (size_t)n;
         snprintf(operands, sizeof operands, "%s %s", x, w);
-        check("conv", spec);
+        served += check_both("conv", spec);
         snprintf(operands, sizeof operands, "%s %s f32[%d]", x, w, g->out);
         check("conv_bias", spec);
+        snprintf(half, sizeof half, "bf16[%d,%s,%d] bf16[%s,%d,%d] f32[%d]", g->batch, g->space,
+                 g->in, g->window, g->in / g->groups, g->out, g->out);
+        snprintf(attributes + n, rest, ", activation=relu, result=f32");
+        served += check("conv_bias", use(half, attributes));
+        attributes[n] = 0;
         snprintf(operands, sizeof operands, "%s %s", y, w);
         snprintf(attributes + n, rest, ", space=[%s]", g->space);
-        check("conv_input_grad", spec);
+        served += check_both("conv_input_grad", spec);
         snprintf(operands, sizeof operands, "%s %s", x, y);
         snprintf(attributes + n, rest, ", window=[%s]", g->window);
-        check("conv_weight_grad", spec);
+        served += check_both("conv_weight_grad", spec);
     }
+    print_message("%d bf16 convolutions by the library\n", served);
 }
 
 /* ---- whole runs ---- */
@@ -396,6 +441,7 @@ int main(void) {
         TEST(test_scatter),
         TEST(test_elementwise),
         TEST(test_products),
+        TEST(test_bf16_products),
         TEST(test_convolutions),
         TEST(test_training),
         TEST(test_dropout_masks),

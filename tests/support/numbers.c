@@ -9,11 +9,14 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "base/half.h"
 #include "base/number.h"
 #include "ir/dimension.h"
 
 static void put(tw_dtype dtype, void *data, int64_t i, double number) {
     switch (dtype) {
+    case TW_F16:
+    case TW_BF16: ((uint16_t *)data)[i] = half_of(dtype, number); break;
     case TW_F32: ((float *)data)[i] = (float)number; break;
     case TW_F64: ((double *)data)[i] = number; break;
     case TW_I32: ((int32_t *)data)[i] = (int32_t)number; break;
@@ -27,6 +30,8 @@ static void put(tw_dtype dtype, void *data, int64_t i, double number) {
 
 static double get(tw_dtype dtype, const void *data, int64_t i) {
     switch (dtype) {
+    case TW_F16:
+    case TW_BF16: return half_read(dtype, ((const uint16_t *)data)[i]);
     case TW_F32: return (double)((const float *)data)[i];
     case TW_F64: return ((const double *)data)[i];
     case TW_I32: return ((const int32_t *)data)[i];

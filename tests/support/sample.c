@@ -11,6 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/half.h"
 #include "base/number.h"
 #include "ir/attribute.h"
 #include "ir/dimension.h"
@@ -78,7 +79,9 @@ static void draw_distinct(const sample *s, sample_random *random, double low, do
     free(place);
 }
 
-static bool is_float(tw_dtype dtype) { return dtype == TW_F32 || dtype == TW_F64; }
+static bool is_float(tw_dtype dtype) {
+    return dtype == TW_F32 || dtype == TW_F64 || dtype_half(dtype);
+}
 
 static void store_number(tw_dtype dtype, void *data, int64_t i, double x) {
     switch (dtype) {
@@ -87,6 +90,8 @@ static void store_number(tw_dtype dtype, void *data, int64_t i, double x) {
     case TW_I32: ((int32_t *)data)[i] = (int32_t)x; break;
     case TW_I64: ((int64_t *)data)[i] = (int64_t)x; break;
     case TW_U32: ((uint32_t *)data)[i] = (uint32_t)x; break;
+    case TW_F16:
+    case TW_BF16: ((uint16_t *)data)[i] = half_of(dtype, x); break;
     case TW_F32: ((float *)data)[i] = (float)x; break;
     case TW_F64: ((double *)data)[i] = x; break;
     default: fail_msg("samples of %s are not drawn", tw_dtype_name(dtype));
@@ -100,6 +105,8 @@ static double load_number(tw_dtype dtype, const void *data, int64_t i) {
     case TW_I32: return ((const int32_t *)data)[i];
     case TW_I64: return (double)((const int64_t *)data)[i];
     case TW_U32: return ((const uint32_t *)data)[i];
+    case TW_F16:
+    case TW_BF16: return half_read(dtype, ((const uint16_t *)data)[i]);
     case TW_F32: return ((const float *)data)[i];
     case TW_F64: return ((const double *)data)[i];
     default: fail_msg("samples of %s are not read", tw_dtype_name(dtype)); return NAN;

@@ -19,8 +19,11 @@ typedef struct job {
     const conv_geometry *g;
     int pieces;
     onednn_primitive *primitive[2]; /* for the smaller pieces, and for those of one sample more */
-    const float *x, *w, *y, *bias;
-    float *packed; /* w; of a weight gradient: one for each piece */
+    bool bf16; /* the operands, of x, w and y; the third, which is written, is f32 */
+    const char *x, *y;
+    const void *w, *bias;
+    float *packed;          /* w; of a weight gradient: one for each piece */
+    int64_t x_size, y_size; /* bytes of an element */
     size_t packed_elements, scratch_bytes;
     char *scratch;
     bool relu;
@@ -45,8 +48,8 @@ static void run_piece(job *j, int64_t piece, int slot) {
     bool more = samples > g->batch / j->pieces, gradient = j->w == NULL;
     int64_t y_sample = volume(g->out) * g->out_channels;
     onednn_arrays arrays = {.bias = j->bias};
-    arrays.x = j->x + first * volume(g->in) * g->in_channels;
-    arrays.y = j->y + first * y_sample;
+    arrays.x = j->x + first * volume(g->in) * g->in_channels * j->x_size;
+    arrays.y = j->y + first * y_sample * j->y_size;
     arrays.w = j->packed + (gradient ? (size_t)piece * j->packed_elements : 0);
     arrays.scratch = j->scratch + (size_t)slot * j->scratch_bytes;
     tw_status status = onednn_run(j->primitive[more], slot, &arrays);
@@ -68,6 +71,10 @@ static tw_status prepare(job *j, onednn_kind kind, bool bias) {
     memset(&key, 0, sizeof key);
     key.kind = kind;
     key.bias = bias;
+    key.bf16 = j->bf16;
+    int64_t half = j->bf16 ? sizeof(uint16_t) : sizeof(float);
+    j->x_size = kind == ONEDNN_CONV_INPUT_GRAD ? (int64_t)sizeof(float) : half;
+    j->y_size = kind == ONEDNN_CONV ? (int64_t)sizeof(float) : half;
     memcpy(&key.conv, j->g, sizeof key.conv);
     bool gradient = kind == ONEDNN_CONV_WEIGHT_GRAD;
     key.threads = j->pieces == 1 && !gradient ? onednn_threads(j->context) : 1;
@@ -104,9 +111,12 @@ static tw_status run_job(job *j) {
 }
 
 /* What the library does not do, or what has nothing to sum: plain loops. */
-static bool serves(const conv_geometry *g, tw_dtype dtype) {
+static bool serves(const conv_geometry *g, const tw_signature *s) {
+    tw_dtype dtype = s->operand[0].dtype, result = s->result[0].dtype;
+    if (dtype != TW_F32 && (dtype != TW_BF16 || (result != TW_F32 && result != TW_BF16)))
+        return false;
     bool dense = g->base_dilation[0] == 1 && g->base_dilation[1] == 1 && g->base_dilation[2] == 1;
-    return dtype == TW_F32 && dense && g->batch > 0 && g->in_channels > 0 && g->out_channels > 0 &&
+    return dense && g->batch > 0 && g->in_channels > 0 && g->out_channels > 0 &&
            volume(g->in) > 0 && volume(g->out) > 0;
 }
 
@@ -135,23 +145,31 @@ static tw_status by_library(job *j, onednn_kind kind) {
 tw_status onednn_conv(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
-    if (!serves(&g, s->operand[0].dtype)) return TW_ERR_UNSUPPORTED;
+    if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
     job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g)};
+    j.bf16 = s->operand[0].dtype == TW_BF16;
     j.x = call->in[0];
     j.w = call->in[1];
-    j.y = call->out[0];
-    return by_library(&j, ONEDNN_CONV);
+    j.y = onednn_result(call);
+    if (!j.y) return TW_ERR_MEMORY;
+    tw_status status = by_library(&j, ONEDNN_CONV);
+    if (!status) onednn_finish(call);
+    return status;
 }
 
 tw_status onednn_conv_input_grad(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     conv_geometry g = conv_geometry_of(s->result[0], s->operand[1], s->operand[0], s->attr);
-    if (!serves(&g, s->operand[0].dtype)) return TW_ERR_UNSUPPORTED;
+    if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
     job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g)};
-    j.x = call->out[0];
+    j.bf16 = s->operand[0].dtype == TW_BF16;
+    j.x = onednn_result(call);
+    if (!j.x) return TW_ERR_MEMORY;
     j.w = call->in[1];
     j.y = call->in[0];
-    return by_library(&j, ONEDNN_CONV_INPUT_GRAD);
+    tw_status status = by_library(&j, ONEDNN_CONV_INPUT_GRAD);
+    if (!status) onednn_finish(call);
+    return status;
 }
 
 /* Elements begin..end-1 of the sum of all pieces' weight gradients, left in the first. */
@@ -163,15 +181,20 @@ static void add_partials(void *argument, int64_t begin, int64_t end) {
 tw_status onednn_conv_weight_grad(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     conv_geometry g = conv_geometry_of(s->operand[0], s->result[0], s->operand[1], s->attr);
-    if (!serves(&g, s->operand[0].dtype)) return TW_ERR_UNSUPPORTED;
+    if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
     int pieces = g.batch < MOST_PARTIALS ? (int)g.batch : MOST_PARTIALS;
     while (pieces > 1 && (double)pieces * rule_bytes(s->result[0]) > 64e6) pieces /= 2;
     job j = {.context = s->context, .g = &g, .pieces = pieces, .x = call->in[0], .y = call->in[1]};
+    j.bf16 = s->operand[0].dtype == TW_BF16;
     tw_status status = prepare(&j, ONEDNN_CONV_WEIGHT_GRAD, false);
     if (!status) status = run_job(&j);
     if (status) return status;
     tw_parallel_for(s->context, (int64_t)j.packed_elements, 4096, add_partials, &j);
-    return onednn_unpack(j.primitive[0], j.packed, call->out[0]);
+    float *w = onednn_result(call);
+    if (!w) return TW_ERR_MEMORY;
+    status = onednn_unpack(j.primitive[0], j.packed, w);
+    if (!status) onednn_finish(call);
+    return status;
 }
 
 /* Without the library: conv's plain loops, then bias and activation row by row. */
@@ -210,15 +233,16 @@ tw_status onednn_conv_bias(const tw_kernel_call *call) {
     bool relu = s->attr[CONV_MORE].i == 1; /* activation: none, relu */
     conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
     tw_status status = TW_ERR_UNSUPPORTED;
-    if (serves(&g, dtype)) {
+    if (serves(&g, s) && s->result[0].dtype == TW_F32) { /* else its bias is bf16 */
         job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g), .relu = relu};
+        j.bf16 = dtype == TW_BF16;
         j.x = call->in[0];
         j.w = call->in[1];
         j.bias = call->in[2];
         j.y = call->out[0];
         status = by_library(&j, ONEDNN_CONV);
     }
-    if (status != TW_ERR_UNSUPPORTED) return status;
+    if (status != TW_ERR_UNSUPPORTED || dtype == TW_BF16 || dtype == TW_F16) return status;
     conv_plain(s->context, &g, dtype, call->in[0], call->in[1], call->out[0]);
     rows r = {g.out_channels, relu, dtype == TW_F32, call->in[2], call->out[0]};
     tw_parallel_for(s->context, g.batch * volume(g.out), 1 + 16384 / (g.out_channels + 1), add_bias,

@@ -131,7 +131,8 @@ typedef struct job {
     int axis;        /* of y, which `outer` cuts: the first of the batch, rows or columns */
     cut outer, deep; /* deep: of the sum */
     onednn_primitive *primitive[2][2]; /* [a last, shorter piece of outer][... of deep] */
-    const float *x, *w;
+    bool bf16;
+    const char *x, *w;
     float *y, *partials; /* y once for each piece of the sum, or y itself if that is whole */
     int64_t y_elements;
     size_t scratch_bytes;
@@ -178,6 +179,7 @@ static tw_status prepare(job *j) {
     memset(&key, 0, sizeof key);
     key.kind = ONEDNN_MATMUL;
     key.threads = 1;
+    key.bf16 = j->bf16;
     int slots = (int)least(j->context->threads, (int64_t)j->outer.pieces * j->deep.pieces);
     for (int i = 0; i < 4; i++) {
         int64_t outer = i / 2 ? j->outer.extent % j->outer.step : j->outer.step;
@@ -210,11 +212,11 @@ static void run_pieces(void *argument, int64_t begin, int64_t end) {
         int64_t first = o * j->outer.step, depth = d * j->deep.step;
         bool shorter = first + j->outer.step > j->outer.extent;
         bool shallower = depth + j->deep.step > j->deep.extent;
-        const float *x = j->x + depth * m->x_stride[last], *w = j->w;
-        w += depth * m->w_stride[last - 1];
+        int64_t x = depth * m->x_stride[last], w = depth * m->w_stride[last - 1];
         if (axis < last) x += first * m->x_stride[axis];
         if (axis != last - 1) w += first * m->w_stride[axis];
-        onednn_arrays arrays = {.x = x, .w = w};
+        int64_t size = j->bf16 ? sizeof(uint16_t) : sizeof(float);
+        onednn_arrays arrays = {.x = j->x + x * size, .w = j->w + w * size};
         arrays.y = j->partials + d * j->y_elements + first * m->y_stride[axis];
         arrays.scratch = j->scratch + (size_t)slot * j->scratch_bytes;
         tw_status status = onednn_run(j->primitive[shorter][shallower], slot, &arrays);
@@ -231,24 +233,28 @@ static void add_partials(void *argument, int64_t begin, int64_t end) {
 
 tw_status onednn_dot(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
-    if (s->operand[0].dtype != TW_F32 || rule_elements(s->result[0]) == 0 ||
-        rule_elements(s->operand[0]) == 0)
+    tw_dtype dtype = s->operand[0].dtype, result = s->result[0].dtype;
+    bool served = dtype == TW_F32 || (dtype == TW_BF16 && (result == TW_F32 || result == TW_BF16));
+    if (!served || rule_elements(s->result[0]) == 0 || rule_elements(s->operand[0]) == 0)
         return TW_ERR_UNSUPPORTED;
     job j;
     memset(&j, 0, sizeof j);
     j.context = s->context;
+    j.bf16 = dtype == TW_BF16;
     j.x = call->in[0];
     j.w = call->in[1];
-    j.y = call->out[0];
     j.y_elements = rule_product(s->result[0].shape, 0, s->result[0].shape.rank);
     if (!describe(s, &j.m)) return TW_ERR_UNSUPPORTED;
     choose_cuts(&j);
     onednn_trim(s->context);
+    j.y = onednn_result(call);
+    if (!j.y) return TW_ERR_MEMORY;
     tw_status status = prepare(&j);
     if (status) return status;
     tw_parallel_for(s->context, (int64_t)j.outer.pieces * j.deep.pieces, 1, run_pieces, &j);
     status = (tw_status)atomic_load(&j.status);
     if (status) return context_error(s->context, status, "oneDNN failed; it may lack memory");
     if (j.deep.pieces > 1) tw_parallel_for(s->context, j.y_elements, 4096, add_partials, &j);
+    onednn_finish(call);
     return TW_OK;
 }

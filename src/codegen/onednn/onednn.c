@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "base/context.h"
+#include "base/half.h"
+#include "base/parallel.h"
 #include "base/vector.h"
+#include "ops/rules.h"
 
 enum { X, W, Y, BIAS, SCRATCHPAD, ARGUMENTS };
 enum { MOST_PRIMITIVES = 1024 };
@@ -94,6 +97,34 @@ void *onednn_memory(tw_context *context, onednn_memory_use use, size_t bytes) {
     return c->memory[use].at;
 }
 
+static int64_t result_elements(const tw_kernel_call *call) {
+    tw_shape shape = call->signature.result[0].shape;
+    return rule_product(shape, 0, shape.rank);
+}
+
+void *onednn_result(const tw_kernel_call *call) {
+    if (call->signature.result[0].dtype != TW_BF16) return call->out[0];
+    return onednn_memory(call->signature.context, ONEDNN_UNROUNDED,
+                         (size_t)result_elements(call) * sizeof(float));
+}
+
+typedef struct rounding {
+    const float *from;
+    uint16_t *to;
+} rounding;
+
+static void round_range(void *argument, int64_t begin, int64_t end) {
+    const rounding *r = argument;
+    half_narrow(TW_BF16, r->from + begin, end - begin, r->to + begin);
+}
+
+void onednn_finish(const tw_kernel_call *call) {
+    if (call->signature.result[0].dtype != TW_BF16) return;
+    const cache *c = call->signature.context->onednn;
+    rounding work = {c->memory[ONEDNN_UNROUNDED].at, call->out[0]};
+    tw_parallel_for(call->signature.context, result_elements(call), 16384, round_range, &work);
+}
+
 void onednn_add_tree(float *arrays, int count, size_t elements, int64_t begin, int64_t end) {
     for (int step = 1; step < count; step *= 2) {
         for (int i = 0; i + step < count; i += 2 * step) {
@@ -127,9 +158,14 @@ static int spatial_axes(const conv_geometry *g) {
     return flat ? 2 : 3;
 }
 
+/* Of bf16 convolutions the operands are bf16 and the result, that of primitive `of`, is f32. */
+static dnnl_data_type_t type_of(const onednn_key *key, onednn_kind of) {
+    return key->bf16 && key->kind != of ? dnnl_bf16 : dnnl_f32;
+}
+
 /* (batch, space..., channels) as the library numbers axes: batch, channels, space. */
 static dnnl_status_t activation_desc(int64_t batch, int64_t channels, const int64_t *space,
-                                     int axes, dnnl_memory_desc_t *out) {
+                                     int axes, dnnl_data_type_t type, dnnl_memory_desc_t *out) {
     dnnl_dims_t extent = {batch, channels}, stride = {0, 1};
     int64_t step = channels;
     for (int i = axes - 1; i >= 0; i--) {
@@ -138,12 +174,12 @@ static dnnl_status_t activation_desc(int64_t batch, int64_t channels, const int6
         step *= space[i];
     }
     stride[0] = step;
-    return dnnl_memory_desc_init_by_strides(out, axes + 2, extent, dnnl_f32, stride);
+    return dnnl_memory_desc_init_by_strides(out, axes + 2, extent, type, stride);
 }
 
 /* (space..., in of a group, out) as [group,] out, in, space; in the order that the library likes
  * if `any`. */
-static dnnl_status_t weight_desc(const conv_geometry *g, int axes, bool any,
+static dnnl_status_t weight_desc(const conv_geometry *g, int axes, bool any, dnnl_data_type_t type,
                                  dnnl_memory_desc_t *out) {
     int lead = g->groups > 1;
     int64_t inputs = g->in_channels / g->groups, outputs = g->out_channels / g->groups;
@@ -159,10 +195,10 @@ static dnnl_status_t weight_desc(const conv_geometry *g, int axes, bool any,
         step *= extent[lead + 2 + i];
     }
     if (any) {
-        return dnnl_memory_desc_init_by_tag(out, lead + 2 + axes, extent, dnnl_f32,
+        return dnnl_memory_desc_init_by_tag(out, lead + 2 + axes, extent, type,
                                             dnnl_format_tag_any);
     }
-    return dnnl_memory_desc_init_by_strides(out, lead + 2 + axes, extent, dnnl_f32, stride);
+    return dnnl_memory_desc_init_by_strides(out, lead + 2 + axes, extent, type, stride);
 }
 
 /* The library's lists are longer than ours. */
@@ -212,8 +248,9 @@ static bool make_matmul(onednn_primitive *p, const cache *c) {
     fill_dims(w_stride, m->w_stride, rank);
     fill_dims(y_stride, m->y_stride, rank);
     dnnl_matmul_desc_t desc;
-    if (dnnl_memory_desc_init_by_strides(&p->desc[X], rank, x, dnnl_f32, x_stride) ||
-        dnnl_memory_desc_init_by_strides(&p->desc[W], rank, w, dnnl_f32, w_stride) ||
+    dnnl_data_type_t type = p->key.bf16 ? dnnl_bf16 : dnnl_f32;
+    if (dnnl_memory_desc_init_by_strides(&p->desc[X], rank, x, type, x_stride) ||
+        dnnl_memory_desc_init_by_strides(&p->desc[W], rank, w, type, w_stride) ||
         dnnl_memory_desc_init_by_strides(&p->desc[Y], rank, y, dnnl_f32, y_stride) ||
         dnnl_matmul_desc_init(&desc, &p->desc[X], &p->desc[W], NULL, &p->desc[Y]))
         return false;
@@ -228,7 +265,8 @@ static bool make_matmul(onednn_primitive *p, const cache *c) {
 /* Creates the reorder between (space, in, out) and the order of desc[W], unless they are one. */
 static bool make_reorder(tw_context *context, onednn_primitive *p, const cache *c) {
     dnnl_memory_desc_t plain;
-    if (weight_desc(&p->key.conv, spatial_axes(&p->key.conv), false, &plain)) return false;
+    dnnl_data_type_t type = type_of(&p->key, ONEDNN_CONV_WEIGHT_GRAD);
+    if (weight_desc(&p->key.conv, spatial_axes(&p->key.conv), false, type, &plain)) return false;
     if (dnnl_memory_desc_equal(&plain, &p->desc[W])) return true;
     bool back = p->key.kind == ONEDNN_CONV_WEIGHT_GRAD;
     const dnnl_memory_desc_t *from = back ? &p->desc[W] : &plain, *to = back ? &plain : &p->desc[W];
@@ -250,8 +288,9 @@ static bool make_reorder(tw_context *context, onednn_primitive *p, const cache *
            !dnnl_memory_create(&p->reorder_scratchpad, &scratchpad, c->engine, p->reorder_memory);
 }
 
+/* desc[]: of x, w and y. */
 static dnnl_status_t conv_desc(const onednn_primitive *p, onednn_kind kind, int axes,
-                               const dnnl_memory_desc_t *w, dnnl_convolution_desc_t *out) {
+                               const dnnl_memory_desc_t *desc, dnnl_convolution_desc_t *out) {
     const conv_geometry *g = &p->key.conv;
     int skip = 3 - axes;
     dnnl_dims_t stride, low, high, dilation = {0};
@@ -259,7 +298,7 @@ static dnnl_status_t conv_desc(const onednn_primitive *p, onednn_kind kind, int 
     fill_dims(low, g->low + skip, axes);
     fill_dims(high, g->high + skip, axes);
     for (int i = 0; i < axes; i++) dilation[i] = g->dilation[skip + i] - 1;
-    const dnnl_memory_desc_t *x = &p->desc[X], *y = &p->desc[Y];
+    const dnnl_memory_desc_t *x = &desc[X], *w = &desc[W], *y = &desc[Y];
     if (kind == ONEDNN_CONV_INPUT_GRAD) {
         return dnnl_dilated_convolution_backward_data_desc_init(out, dnnl_convolution_direct, x, w,
                                                                 y, stride, dilation, low, high);
@@ -273,28 +312,39 @@ static dnnl_status_t conv_desc(const onednn_primitive *p, onednn_kind kind, int 
         p->key.bias ? &p->desc[BIAS] : NULL, y, stride, dilation, low, high);
 }
 
+/* x, w (in any order) and y for a primitive of this kind. */
+static bool conv_memory(const onednn_key *key, onednn_kind kind, dnnl_memory_desc_t *desc) {
+    onednn_key as = *key;
+    const conv_geometry *g = &key->conv;
+    int axes = spatial_axes(g), skip = 3 - axes;
+    as.kind = kind;
+    return !activation_desc(g->batch, g->in_channels, g->in + skip, axes,
+                            type_of(&as, ONEDNN_CONV_INPUT_GRAD), &desc[X]) &&
+           !activation_desc(g->batch, g->out_channels, g->out + skip, axes,
+                            type_of(&as, ONEDNN_CONV), &desc[Y]) &&
+           !weight_desc(g, axes, true, type_of(&as, ONEDNN_CONV_WEIGHT_GRAD), &desc[W]);
+}
+
 static bool make_conv(tw_context *context, onednn_primitive *p, const cache *c) {
     const conv_geometry *g = &p->key.conv;
     onednn_kind kind = p->key.kind;
-    int axes = spatial_axes(g), skip = 3 - axes;
-    dnnl_memory_desc_t w;
+    int axes = spatial_axes(g);
+    dnnl_memory_desc_t hint[Y + 1];
     dnnl_dims_t bias = {g->out_channels}, one = {1};
-    if (activation_desc(g->batch, g->in_channels, g->in + skip, axes, &p->desc[X]) ||
-        activation_desc(g->batch, g->out_channels, g->out + skip, axes, &p->desc[Y]) ||
-        weight_desc(g, axes, true, &w) ||
+    if (!conv_memory(&p->key, kind, p->desc) || !conv_memory(&p->key, ONEDNN_CONV, hint) ||
         (p->key.bias && dnnl_memory_desc_init_by_strides(&p->desc[BIAS], 1, bias, dnnl_f32, one)))
         return false;
     dnnl_primitive_attr_t attr = own_scratchpad();
     dnnl_primitive_desc_t forward = NULL, made = NULL;
     dnnl_convolution_desc_t desc;
     if (!attr) return false;
-    dnnl_status_t status = conv_desc(p, ONEDNN_CONV, axes, &w, &desc);
+    dnnl_status_t status = conv_desc(p, ONEDNN_CONV, axes, hint, &desc);
     if (!status) status = dnnl_primitive_desc_create(&forward, &desc, attr, c->engine, NULL);
     if (!status && kind == ONEDNN_CONV) {
         made = forward;
         forward = NULL;
     } else if (!status) {
-        status = conv_desc(p, kind, axes, &w, &desc);
+        status = conv_desc(p, kind, axes, p->desc, &desc);
         if (!status) status = dnnl_primitive_desc_create(&made, &desc, attr, c->engine, forward);
     }
     dnnl_primitive_attr_destroy(attr);
@@ -395,11 +445,11 @@ static void set_data(dnnl_memory_t memory, const void *data) {
     dnnl_memory_set_data_handle(memory, (void *)(uintptr_t)data);
 }
 
-static tw_status reorder(onednn_primitive *p, const float *w, const float *packed) {
+static tw_status reorder(onednn_primitive *p, const void *w, const void *packed) {
     bool back = p->key.kind == ONEDNN_CONV_WEIGHT_GRAD;
     size_t bytes = dnnl_memory_desc_get_size(&p->desc[W]);
     if (!p->reorder) {
-        const float *from = back ? packed : w, *to = back ? w : packed;
+        const void *from = back ? packed : w, *to = back ? w : packed;
         memcpy((void *)(uintptr_t)to, from, bytes);
         return TW_OK;
     }
@@ -411,7 +461,7 @@ static tw_status reorder(onednn_primitive *p, const float *w, const float *packe
     return execute(p->reorder, p->key.threads, p->slots.at[0].stream, 3, list);
 }
 
-tw_status onednn_pack(onednn_primitive *p, const float *w, float *packed) {
+tw_status onednn_pack(onednn_primitive *p, const void *w, float *packed) {
     return reorder(p, w, packed);
 }
 tw_status onednn_unpack(onednn_primitive *p, const float *packed, float *w) {

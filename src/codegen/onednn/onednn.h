@@ -1,5 +1,6 @@
 /*
- * oneDNN behind a narrow seam: primitives of f32 matrix products and convolutions, cached in the
+ * oneDNN behind a narrow seam: primitives of f32 matrix products and convolutions, and of bf16
+ * matrix products with f32 sums and results, cached in the
  * context by shapes and threads. Only onednn.c includes dnnl.h, so that a change of its interface
  * touches one file.
  */
@@ -38,6 +39,7 @@ typedef struct onednn_key {
     onednn_kind kind;
     int threads;
     bool bias;
+    bool bf16; /* the operands; the result and the bias are f32 */
     conv_geometry conv;
     onednn_matmul matmul;
 } onednn_key;
@@ -55,11 +57,11 @@ void onednn_trim(tw_context *context);
 
 /* Whether both take w in the same order. */
 bool onednn_same_order(const onednn_primitive *a, const onednn_primitive *b);
-/* Elements of w as the primitive wants it, and bytes of memory that one execution needs. */
+/* Floats that w takes as the primitive wants it, and bytes of memory that one execution needs. */
 size_t onednn_packed_elements(const onednn_primitive *primitive);
 size_t onednn_scratch_bytes(const onednn_primitive *primitive);
 /* From (space, in, out) to the primitive's order, or back for ONEDNN_CONV_WEIGHT_GRAD. */
-tw_status onednn_pack(onednn_primitive *primitive, const float *w, float *packed);
+tw_status onednn_pack(onednn_primitive *primitive, const void *w, float *packed);
 tw_status onednn_unpack(onednn_primitive *primitive, const float *packed, float *w);
 
 /* Which of x, w, y is the result follows from the kind. Different slots may run at one time. */
@@ -78,8 +80,14 @@ typedef enum onednn_memory_use {
     ONEDNN_PACKED,
     ONEDNN_SCRATCH,
     ONEDNN_PARTIALS,
+    ONEDNN_UNROUNDED, /* a result before it is rounded to bf16 */
     ONEDNN_MEMORY_USES
 } onednn_memory_use;
 void *onednn_memory(tw_context *context, onednn_memory_use use, size_t bytes);
+
+/* Where a call's f32 result goes: to the call's memory, or aside if it is bf16 there, until
+ * onednn_finish rounds it. NULL when memory is out. */
+void *onednn_result(const tw_kernel_call *call);
+void onednn_finish(const tw_kernel_call *call);
 
 #endif

@@ -1,0 +1,36 @@
+/*
+ * f16 and bf16 are types to store: what has no kernel for them computes in f32 (in f64 where all
+ * other floats are f64, as in the reference form) and rounds its results once.
+ */
+#ifndef RUNTIME_WIDE_H
+#define RUNTIME_WIDE_H
+
+#include <thalweg/operator.h>
+#include <thalweg/run.h>
+
+enum { WIDE_OPERANDS = 32 };
+
+/* A call with wide copies of its f16 and bf16 operands and room for such results. */
+typedef struct wide_call {
+    tw_kernel_call call;
+    tw_type operand[WIDE_OPERANDS], result[TW_MAX_RESULTS];
+    const void *in[WIDE_OPERANDS];
+    void *out[TW_MAX_RESULTS];
+    void *held[WIDE_OPERANDS + TW_MAX_RESULTS]; /* copies, NULL where there is none */
+    tw_attr *attr;
+} wide_call;
+
+/* Whether an operand or result is f16 or bf16. */
+bool wide_needed(const tw_signature *signature);
+/* To be ended in any case. */
+tw_status wide_begin(wide_call *wide, const tw_kernel_call *call);
+/* The results in the types of `call`. */
+void wide_round(const wide_call *wide, const tw_kernel_call *call);
+void wide_end(wide_call *wide);
+
+/* `dtype` in place of f16 and bf16 among the attributes. */
+void wide_attributes(const tw_operator *op, tw_dtype dtype, tw_attr *attr);
+/* The tensor as another float type; NULL with the context's error. */
+tw_tensor *wide_tensor(const tw_tensor *from, tw_dtype dtype);
+
+#endif
