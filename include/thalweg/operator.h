@@ -123,7 +123,7 @@ typedef enum tw_reduction { TW_SUM = 1, TW_MAX, TW_MIN, TW_PROD } tw_reduction;
  * is the entry `entry`; a list that is empty stands for zeros (of `whole`: for that of `extent`). */
 typedef struct tw_factor_attr {
     int8_t entry;
-    int8_t extent;    /* states the extent of the dimension */
+    int8_t extent;    /* states the extent of the dimension; an integer: the factor's size */
     int8_t start;     /* an integer or list: what the piece's first place adds to */
     int8_t whole;     /* a list: the extent before the cut */
     int8_t low, high; /* TW_FACTOR_HALO: padding */

@@ -196,7 +196,9 @@ static void follow(const whole *w, sample *s, const part *p, int64_t low, int64_
     if (attr->start) fill_list(s, attr->start, w->result[0].shape.rank);
     if (attr->start) set_entry(s, attr->start, attr->entry, p->lo, true);
     if (attr->extent) {
-        int64_t extent = s->attr[attr->extent - 1].list.dim[attr->entry];
+        const tw_attr *given = &s->attr[attr->extent - 1];
+        bool integer = s->op->attributes[attr->extent - 1].kind == TW_ATTR_INT;
+        int64_t extent = integer ? given->i : given->list.dim[attr->entry];
         set_entry(s, attr->extent, attr->entry, extent / p->factor->size * (p->hi - p->lo), false);
     }
     if (p->factor->kind != TW_FACTOR_HALO) return;
