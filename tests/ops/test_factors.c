@@ -217,8 +217,9 @@ static void cut_halo(const whole *w, sample *s, const part *p, int operand, int6
     int64_t n = type.shape.dim[dim], a = p->lo * f->stride - f->low;
     int64_t b = (p->hi - 1) * f->stride + f->high + 1;
     int64_t from = a < 0 ? 0 : a > n ? n : a, to = b < 0 ? 0 : b > n ? n : b;
-    *low = from - a;
-    *high = b - to;
+    bool beside = from == to; /* nothing but padding, on either side */
+    *low = beside ? b - a : from - a;
+    *high = beside ? 0 : b - to;
     places at = {1, n, 1, (int64_t)tw_dtype_size(type.dtype)};
     for (int i = 0; i < type.shape.rank; i++)
         if (i != dim) *(i < dim ? &at.outer : &at.inner) *= type.shape.dim[i];
