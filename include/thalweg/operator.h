@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-enum { TW_MAX_RESULTS = 4, TW_MAX_FACTORS = 32 };
+enum { TW_MAX_RESULTS = 4, TW_MAX_FACTORS = 64 };
 
 typedef enum tw_attr_kind {
     TW_ATTR_INT = 1,
