@@ -111,7 +111,7 @@ typedef struct tw_batch {
 enum { TW_FACTOR_OPERANDS = 12 };
 typedef enum tw_factor_kind {
     TW_FACTOR_PASS = 1,  /* cut in operands and results alike; a result without it is whole */
-    TW_FACTOR_REDUCE,    /* cut in operands; the results are partial (sum, max, ...) */
+    TW_FACTOR_REDUCE,    /* cut in operands; a result without it is partial (sum, max, ...) */
     TW_FACTOR_REPLICATE, /* cannot be cut */
     TW_FACTOR_PERMUTE,   /* a cut gives the right pieces, the last one first (reverse) */
     /* A cut of the results: the piece from a to b - 1 needs the operand from a stride - low to

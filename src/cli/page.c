@@ -273,8 +273,9 @@ static void print_head(void) {
            "  run of it takes: arithmetic operations, and bytes read and written.\n"
            "- *Factors* say how the example may be cut: each has a size and names the dimensions\n"
            "  it belongs to (`x.0` is dimension 0 of `x`). *Pass*: operands and results are cut\n"
-           "  alike. *Reduce*: operands are cut, the results are partial. *Permute*: the pieces\n"
-           "  come the last one first. *Halo*: a piece needs neighbours. *Replicate*: no cut.\n"
+           "  alike. *Reduce*: operands are cut, a result that it does not name is partial.\n"
+           "  *Permute*: the pieces come the last one first. *Halo*: a piece needs neighbours.\n"
+           "  *Replicate*: no cut.\n"
            "- The *gradient* shows what a rule adds (`!backward`), and what it needs for that.\n");
 }
 

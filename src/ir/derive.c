@@ -160,9 +160,9 @@ static bool spread_node(trial *t, uint32_t index) {
     for (int i = 0; i < at->n_operands + at->n_results; i++) {
         uint32_t id = value_at(at, i);
         int dim = factor_dim(factor, at, i);
-        bool result = i >= at->n_operands, partial = result && factor->kind == TW_FACTOR_REDUCE;
+        bool partial = i >= at->n_operands && dim < 0 && factor->kind == TW_FACTOR_REDUCE;
         if (id == ABSENT) continue;
-        if (dim >= 0 && (partial || major_factor(list, at, i, dim) != factor)) return false;
+        if (dim >= 0 && major_factor(list, at, i, dim) != factor) return false;
         if (partial && t->reduction && t->reduction != factor->reduction) return false;
         if (partial) t->reduction = factor->reduction;
         if (partial ? !put(t, id, PARTIAL) : dim >= 0 && !put(t, id, dim)) return false;
@@ -318,7 +318,7 @@ static bool read_factor(const trial *t, tw_factor *out) {
         partial += cut == PARTIAL;
         if (cut >= 0) out->result[i] = (int8_t)cut;
     }
-    if (partial ? partial != of->n_results : split == 0) return false;
+    if (partial ? split + partial != of->n_results : split == 0) return false;
     if (partial) {
         out->kind = TW_FACTOR_REDUCE;
         out->reduction = t->reduction;

@@ -31,6 +31,13 @@ static void double_body(tw_graph *graph, const tw_signature *s, const tw_value *
     (void)s;
     out[0] = tw_scale(tw_sum_axis(in[0], 0, false), 2);
 }
+/* y = x + 1, t = sum of x along axis 0 */
+static void both_body(tw_graph *graph, const tw_signature *s, const tw_value *in, tw_value *out) {
+    (void)graph;
+    (void)s;
+    out[0] = tw_add(in[0], tw_literal(in[0], 1));
+    out[1] = tw_sum_axis(in[0], 0, false);
+}
 /* (rows, 4 heads) -> the heads' sums (rows, 4) */
 static void heads_body(tw_graph *graph, const tw_signature *s, const tw_value *in, tw_value *out) {
     (void)graph;
@@ -75,14 +82,15 @@ typedef struct derived {
     tw_cost cost;
 } derived;
 
-static derived derive(body of, int n_operands, const tw_type *operand, tw_type result) {
+static derived derive_all(body of, int n_operands, const tw_type *operand, int n_results,
+                          tw_type *result) {
     static const tw_attr_spec attributes[] = {{"heads", TW_ATTR_INT, "4", NULL, "heads"}, {0}};
     const tw_attr heads = tw_attr_int(4);
     const tw_operator op = {.name = "of_test",
                             .formula = "y",
                             .semantics = "none",
                             .operands = n_operands == 1 ? "x" : "x b",
-                            .results = "y",
+                            .results = n_results == 1 ? "y" : "y t",
                             .attributes = attributes,
                             .meaning = TW_MEANS_BODY,
                             .body = of,
@@ -93,9 +101,9 @@ static derived derive(body of, int n_operands, const tw_type *operand, tw_type r
     tw_signature s = {.context = context,
                       .op = &op,
                       .n_operands = n_operands,
-                      .n_results = 1,
+                      .n_results = n_results,
                       .operand = operand,
-                      .result = &result,
+                      .result = result,
                       .attr = &heads};
     derived d = {0};
     d.n = signature_factors(&s, d.list);
@@ -103,6 +111,10 @@ static derived derive(body of, int n_operands, const tw_type *operand, tw_type r
     signature_cost(&s, &d.cost);
     tw_context_free(context);
     return d;
+}
+
+static derived derive(body of, int n_operands, const tw_type *operand, tw_type result) {
+    return derive_all(of, n_operands, operand, 1, &result);
 }
 
 static const tw_type matrix = {TW_F64, {2, 0, {6, 8}}}, row = {TW_F64, {1, 0, {8}}};
@@ -134,6 +146,16 @@ static void test_partial(void **state) {
     assert_int_equal(columns.result[0], 0);
     d = derive(double_body, 1, &matrix, row);
     assert_int_equal(factor_of(d.n, d.list, 0, 0).kind, TW_FACTOR_REPLICATE);
+}
+
+static void test_cut_and_partial(void **state) {
+    (void)state;
+    tw_type results[] = {matrix, row};
+    derived d = derive_all(both_body, 1, &matrix, 2, results);
+    tw_factor rows = factor_of(d.n, d.list, 0, 0);
+    assert_int_equal(rows.kind, TW_FACTOR_REDUCE);
+    assert_int_equal(rows.result[0], 0);
+    assert_int_equal(rows.result[1], -1);
 }
 
 static void test_part_of_dimension(void **state) {
@@ -199,8 +221,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_extent_as_number), cmocka_unit_test(test_place_as_number),
         cmocka_unit_test(test_partial),          cmocka_unit_test(test_part_of_dimension),
-        cmocka_unit_test(test_conflict),         cmocka_unit_test(test_nested),
-        cmocka_unit_test(test_open_extent),
+        cmocka_unit_test(test_conflict),         cmocka_unit_test(test_cut_and_partial),
+        cmocka_unit_test(test_nested),           cmocka_unit_test(test_open_extent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
