@@ -22,18 +22,19 @@ extern "C" {
 typedef enum tw_status {
     TW_OK = 0,
     TW_END = 1,
-    TW_ERR_NULL = -1,        /* a required argument was NULL (often an earlier failure) */
-    TW_ERR_MEMORY = -2,      /* out of memory, or a size that does not fit */
-    TW_ERR_ARGUMENT = -3,    /* an argument outside its range */
-    TW_ERR_SHAPE = -4,       /* shapes that do not fit together */
-    TW_ERR_TYPE = -5,        /* element types that do not fit together */
-    TW_ERR_INDEX = -6,       /* an index tensor held an index past the end */
-    TW_ERR_NOT_FOUND = -7,   /* no such file, variable, operator */
-    TW_ERR_FORMAT = -8,      /* malformed text or file */
-    TW_ERR_IO = -9,          /* the system failed to read or write */
-    TW_ERR_STALE = -10,      /* a value of a tape that has ended, or of another graph */
-    TW_ERR_BUSY = -11,       /* the store is in use by an assigning run */
-    TW_ERR_UNSUPPORTED = -12 /* well-formed, but not built yet or not differentiable */
+    TW_ERR_NULL = -1,         /* a required argument was NULL (often an earlier failure) */
+    TW_ERR_MEMORY = -2,       /* out of memory, or a size that does not fit */
+    TW_ERR_ARGUMENT = -3,     /* an argument outside its range */
+    TW_ERR_SHAPE = -4,        /* shapes that do not fit together */
+    TW_ERR_TYPE = -5,         /* element types that do not fit together */
+    TW_ERR_INDEX = -6,        /* an index tensor held an index past the end */
+    TW_ERR_NOT_FOUND = -7,    /* no such file, variable, operator */
+    TW_ERR_FORMAT = -8,       /* malformed text or file */
+    TW_ERR_IO = -9,           /* the system failed to read or write */
+    TW_ERR_STALE = -10,       /* a value of a tape that has ended, or of another graph */
+    TW_ERR_BUSY = -11,        /* the store is in use by an assigning run */
+    TW_ERR_UNSUPPORTED = -12, /* well-formed, but not built yet or not differentiable */
+    TW_ERR_NUMBER = -13       /* check mode found a NaN or an infinity */
 } tw_status;
 
 typedef enum tw_dtype {

@@ -26,6 +26,7 @@ typedef enum tw_mode { TW_SYMBOLIC = 1, TW_IMMEDIATE } tw_mode;
 
 typedef struct tw_graph_opts {
     bool training; /* dropout drops, batch norm uses the batch */
+    bool check;    /* immediate: as in tw_compile_opts, an operator that makes a NaN fails */
     void *reserved_[4];
 } tw_graph_opts;
 
@@ -99,6 +100,18 @@ TW_API void tw_grad(tw_value y, int n, const tw_value *x, tw_value *dx);
 /* If `gradient` is a sum of rows at indices (of an embedding), gives the pair and true. */
 TW_API bool tw_grad_sparse(tw_value gradient, tw_value *indices, tw_value *rows);
 
+/*
+ * out[i] = the function for many examples at once: in[i] is cut along axis[i] (negative counts
+ * from the end) and the function sees one example, without that axis; TW_WHOLE: the same for every
+ * example. Results get the examples as axis 0. The function may use and create the graph's
+ * variables, which all examples share, and may assign to them what no example changes; its random
+ * numbers differ by example; values of the graph reach it through in[] only. vmap nests, in
+ * gradients and with gradients inside (those of each example).
+ */
+#define TW_WHOLE INT32_MIN
+TW_API void tw_vmap(tw_graph *graph, tw_function function, const void *config, int n_in,
+                    const tw_value *in, const int *axis, int n_out, tw_value *out);
+
 TW_API tw_type tw_type_of(tw_value value);
 TW_API tw_shape tw_shape_of(tw_value value);
 TW_API tw_dtype tw_dtype_of(tw_value value);
@@ -109,9 +122,11 @@ TW_API bool tw_ok(tw_value value); /* neither absent nor poisoned nor stale */
 TW_API void tw_tape_begin(tw_graph *graph);
 TW_API tw_status tw_tape_end(tw_graph *graph, int n, tw_value *keep);
 /* Immediate graphs: the computed elements; `bytes` is checked. tw_item: of one element, NaN on
- * any failure. tw_print writes name, type and elements to standard output, at the user's word. */
+ * any failure. */
 TW_API tw_status tw_read(tw_value value, void *destination, size_t bytes);
 TW_API double tw_item(tw_value value);
+/* Writes name, type and the first elements to standard output: an immediate graph at once, a
+ * compiled program in every run, when it comes to it. */
 TW_API void tw_print(tw_value value);
 
 /*
@@ -123,6 +138,12 @@ TW_API tw_graph *tw_graph_parse(tw_context *context, tw_store *store, const char
 /* Graphviz DOT: phases in colours, scopes as boxes. */
 TW_API char *tw_graph_dot(tw_graph *graph);
 TW_API void tw_string_free(tw_context *context, char *string);
+/*
+ * A table for people: a row for each scope of the forward phase with its last output, the numbers of
+ * its parameters, floating-point operations, and the bytes that it keeps for the backward phase (of
+ * all its results, in a graph without one). '?' where an extent is open. The caller's string.
+ */
+TW_API char *tw_graph_summary(tw_graph *graph);
 /* Checks every rule of the representation. */
 TW_API tw_status tw_graph_verify(tw_graph *graph);
 /* Names the results of a symbolic graph; tw_compile does it for its outputs. */

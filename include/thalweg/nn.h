@@ -29,6 +29,64 @@ typedef struct tw_conv_layer_opts {
 TW_API tw_value tw_conv_layer(tw_value x, const char *name, int64_t filters, const int64_t *window,
                               const tw_conv_layer_opts *opts);
 
+/* Each channel by itself: filters = channels * multiplier, those of channel c from c * multiplier
+ * on. opts->conv.groups stays 0. Variables name/weight (space..., 1, filters), name/bias. */
+TW_API tw_value tw_depthwise_conv_layer(tw_value x, const char *name, int64_t multiplier,
+                                        const int64_t *window, const tw_conv_layer_opts *opts);
+
+typedef struct tw_conv_transpose_layer_opts {
+    tw_conv_transpose_opts conv;
+    tw_init weight; /* default: He normal */
+    bool no_bias;
+    void *reserved_[4];
+} tw_conv_transpose_layer_opts;
+/* tw_conv_transpose: x (batch, space..., in) -> (batch, space..., filters). Variables name/weight
+ * (space..., filters/groups, in), name/bias (filters). */
+TW_API tw_value tw_conv_transpose_layer(tw_value x, const char *name, int64_t filters,
+                                        const int64_t *window,
+                                        const tw_conv_transpose_layer_opts *opts);
+
+/*
+ * Normalisations: y = (x - mean) / sqrt(variance + epsilon) * scale + bias, where the variance is
+ * divided by the number of elements. Variables name/scale, name/bias, both (channels), the last
+ * extent of x; they start at 1 and 0.
+ */
+typedef struct tw_norm_opts {
+    double epsilon; /* 0: 1e-5; TW_ZERO: none */
+    bool no_scale, no_bias;
+    void *reserved_[4];
+} tw_norm_opts;
+/* x (..., channels): over the last axis. Ba, Kiros & Hinton 2016. */
+TW_API tw_value tw_layer_norm(tw_value x, const char *name, const tw_norm_opts *opts);
+/* The same about zero: y = x / sqrt(mean(x^2) + epsilon) * scale; there is no bias. Zhang &
+ * Sennrich 2019. */
+TW_API tw_value tw_rms_norm(tw_value x, const char *name, const tw_norm_opts *opts);
+/* x (batch, space..., channels): over space and a group of neighbouring channels of each example;
+ * `groups` divides the channels. Wu & He 2018. */
+TW_API tw_value tw_group_norm(tw_value x, const char *name, int64_t groups,
+                              const tw_norm_opts *opts);
+/* x (batch, space..., channels): over the space of each example and channel. */
+TW_API tw_value tw_instance_norm(tw_value x, const char *name, const tw_norm_opts *opts);
+
+typedef struct tw_batch_norm_opts {
+    double epsilon;  /* 0: 1e-5 */
+    double momentum; /* 0: 0.1; running = (1 - momentum) running + momentum batch's */
+    bool no_scale, no_bias;
+    bool frozen; /* running statistics in training too, which stay as they are */
+    void *reserved_[4];
+} tw_batch_norm_opts;
+/*
+ * x (batch, space..., channels): over all but the channels. Ioffe & Szegedy 2015. A training graph
+ * uses the batch's statistics and moves the running ones, name/mean and name/variance, which are
+ * not trained, toward them (the variance there divided by the number of elements less 1; fewer than
+ * two elements are refused). Others use the running ones, and tw_minimize refuses such a graph
+ * unless the layer is frozen.
+ */
+TW_API tw_value tw_batch_norm(tw_value x, const char *name, const tw_batch_norm_opts *opts);
+
+/* x > 0 ? x : slope x, with a learnt name/slope (channels), the last extent of x, from 0.25. */
+TW_API tw_value tw_prelu(tw_value x, const char *name);
+
 typedef struct tw_embedding_opts {
     tw_init weight; /* default: normal(1) */
     void *reserved_[4];

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-enum { TW_MAX_RESULTS = 4, TW_MAX_FACTORS = 64 };
+enum { TW_MAX_OPERANDS = 32, TW_MAX_RESULTS = 16, TW_MAX_FACTORS = 64 };
 
 typedef enum tw_attr_kind {
     TW_ATTR_INT = 1,
@@ -89,7 +89,8 @@ typedef struct tw_vjp {
 /*
  * What a batch rule is given, and fills: the operator for `size` examples at once. A batched
  * operand carries the examples as one more axis, axis 0; the others have none. Every result gets
- * them as axis 0. `size` may be a handle.
+ * them as axis 0. `size` may be a handle. A composite's rule may leave all results absent: then its
+ * body is batched.
  */
 typedef struct tw_batch {
     const tw_operator *op;
@@ -203,6 +204,7 @@ struct tw_operator {
     tw_scalar_kernel scalar[TW_F64 + 1]; /* by type of operand 0 (operand 1 for select) */
     int (*map)(const tw_signature *signature, int capacity, tw_piece *out);
     bool fills;
+    bool effect; /* runs though nothing reads its results (print) */
     tw_kernel kernel;
     void (*body)(tw_graph *graph, const tw_signature *signature, const tw_value *in, tw_value *out);
     const tw_sample *samples; /* ends with NULL operands */

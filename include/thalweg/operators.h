@@ -6,7 +6,7 @@
 #ifndef THALWEG_OPERATORS_H
 #define THALWEG_OPERATORS_H
 
-#include <thalweg/graph.h>
+#include <thalweg/operator.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,13 +30,27 @@ TW_API tw_value tw_erf(tw_value x);
 TW_API tw_value tw_floor(tw_value x);
 TW_API tw_value tw_ceil(tw_value x);
 TW_API tw_value tw_round(tw_value x); /* halves to the even integer */
-TW_API tw_value tw_not(tw_value x);   /* bool */
+TW_API tw_value tw_not(tw_value x);   /* bool; integers by bit */
 TW_API tw_value tw_square(tw_value x);
 TW_API tw_value tw_scale(tw_value x, double factor);
 TW_API tw_value tw_shift(tw_value x, double offset);
 TW_API tw_value tw_relu(tw_value x);
 TW_API tw_value tw_cast(tw_value x, tw_dtype dtype);
 TW_API tw_value tw_stop_gradient(tw_value x);
+
+/* Activations, elementwise on floats; tw_relu, tw_tanh and tw_sigmoid are above. */
+TW_API tw_value tw_gelu(tw_value x);      /* x P(X <= x) for a normal X, by erf */
+TW_API tw_value tw_gelu_tanh(tw_value x); /* its approximation by tanh, as in GPT-2 */
+TW_API tw_value tw_silu(tw_value x);      /* x sigmoid(x); "swish" */
+TW_API tw_value tw_softplus(tw_value x);  /* ln(1 + e^x), without overflow */
+TW_API tw_value tw_mish(tw_value x);      /* x tanh(softplus(x)) */
+TW_API tw_value tw_leaky_relu(tw_value x, double slope); /* x > 0 ? x : slope x */
+TW_API tw_value tw_elu(tw_value x, double alpha);        /* x > 0 ? x : alpha (e^x - 1) */
+TW_API tw_value tw_selu(tw_value x);         /* elu and a scale: Klambauer et al. 2017 */
+TW_API tw_value tw_relu6(tw_value x);        /* x clipped to [0, 6] */
+TW_API tw_value tw_hard_tanh(tw_value x);    /* x clipped to [-1, 1] */
+TW_API tw_value tw_hard_sigmoid(tw_value x); /* x / 6 + 1/2 clipped to [0, 1] */
+TW_API tw_value tw_hard_swish(tw_value x);   /* x hard_sigmoid(x) */
 
 /* Elementwise, two operands of one type, or three. */
 TW_API tw_value tw_add(tw_value a, tw_value b);
@@ -46,8 +60,14 @@ TW_API tw_value tw_div(tw_value a, tw_value b);
 TW_API tw_value tw_max(tw_value a, tw_value b);
 TW_API tw_value tw_min(tw_value a, tw_value b);
 TW_API tw_value tw_pow(tw_value a, tw_value b);
-TW_API tw_value tw_and(tw_value a, tw_value b); /* bool */
-TW_API tw_value tw_or(tw_value a, tw_value b);  /* bool */
+TW_API tw_value tw_rem(tw_value a, tw_value b);   /* the sign of a, as C's fmod and % */
+TW_API tw_value tw_atan2(tw_value a, tw_value b); /* the angle of the point (b, a) */
+TW_API tw_value tw_and(tw_value a, tw_value b);   /* bool; integers by bit */
+TW_API tw_value tw_or(tw_value a, tw_value b);    /* bool; integers by bit */
+TW_API tw_value tw_xor(tw_value a, tw_value b);   /* bool; integers by bit */
+/* min(max(x, low), high): `high` where low > high. Any number type; tw_clamp_to takes values. */
+TW_API tw_value tw_clamp(tw_value x, double low, double high);
+TW_API tw_value tw_clamp_to(tw_value x, tw_value low, tw_value high);
 typedef enum tw_comparison { TW_EQ = 1, TW_NE, TW_LT, TW_LE, TW_GT, TW_GE } tw_comparison;
 TW_API tw_value tw_compare(tw_comparison how, tw_value a, tw_value b); /* gives bool */
 TW_API tw_value tw_select(tw_value where, tw_value yes, tw_value no);
@@ -63,15 +83,50 @@ TW_API tw_value tw_pad(tw_value x, int axis, int64_t low, int64_t high, double v
 TW_API tw_value tw_concat(int axis, int n, const tw_value *x);
 TW_API void tw_split(tw_value x, int axis, int n, tw_value *parts); /* n equal parts */
 TW_API tw_value tw_reverse(tw_value x, int axis);
+/* The elements start, start + step, .. of an axis before `stop`, as Python's x[start:stop:step]:
+ * step is negative for backwards; negative start and stop count from the end, and both are cut to
+ * the axis; stop = TW_END is past the last element that way. The extent must be a number. */
+#define TW_END INT64_MAX
+TW_API tw_value tw_slice_step(tw_value x, int axis, int64_t start, int64_t stop, int64_t step);
 
-/* Reductions. _all reduce to a scalar; the others drop the axis, or keep it as 1. */
-TW_API tw_value tw_sum(tw_value x); /* of all elements */
+/* A box of `sizes` at a place known when the program runs: `start` is i32 or i64 (rank), and is
+ * moved so that the box lies inside x: below 0 is 0. The update is what takes the box's place. */
+TW_API tw_value tw_dynamic_slice(tw_value x, tw_value start, tw_shape sizes);
+TW_API tw_value tw_dynamic_update_slice(tw_value x, tw_value update, tw_value start);
+
+/* Reductions. Without an axis: to a scalar; the others drop the axes, or keep them as 1. Of
+ * nothing: sum 0, prod 1, max the least number (-infinity), min the greatest. NaN wins. */
+/* Over n axes at once, each at most once; n = 0 gives x. Of bool, TW_MAX is "any", TW_MIN "all". */
+TW_API tw_value tw_reduce(tw_reduction how, tw_value x, int n, const int *axes, bool keep);
+TW_API tw_value tw_any(tw_value x, int axis, bool keep); /* bool */
+TW_API tw_value tw_all(tw_value x, int axis, bool keep); /* bool */
+TW_API tw_value tw_sum(tw_value x);                      /* of all elements */
 TW_API tw_value tw_sum_axis(tw_value x, int axis, bool keep);
 TW_API tw_value tw_max_axis(tw_value x, int axis, bool keep);
 TW_API tw_value tw_min_axis(tw_value x, int axis, bool keep);
+TW_API tw_value tw_prod_axis(tw_value x, int axis, bool keep);
 TW_API tw_value tw_mean(tw_value x); /* a loss: sum and number of elements */
 TW_API tw_value tw_mean_axis(tw_value x, int axis, bool keep);
 TW_API tw_value tw_argmax(tw_value x, int axis); /* i32; the first of equals */
+TW_API tw_value tw_argmin(tw_value x, int axis); /* i32; the first of equals */
+
+/* y[i] = all of x[0..i] along the axis, combined; the axis stays. Options: from the end instead,
+ * and without x[i] itself (then the first is that of nothing). */
+typedef struct tw_cumulative_opts {
+    bool reverse, exclusive;
+    void *reserved_[4];
+} tw_cumulative_opts;
+TW_API tw_value tw_cumulative(tw_reduction how, tw_value x, int axis,
+                              const tw_cumulative_opts *opts);
+TW_API tw_value tw_cumulative_sum(tw_value x, int axis);
+TW_API tw_value tw_cumulative_prod(tw_value x, int axis);
+
+/* Stable: equals keep their order. NaN is last both ways. *index (i32, may be NULL) gets where
+ * each element of the result stood along the axis. tw_argsort gives that alone. */
+TW_API tw_value tw_sort(tw_value x, int axis, bool descending, tw_value *index);
+TW_API tw_value tw_argsort(tw_value x, int axis, bool descending);
+/* The k greatest along the last axis, greatest first: the first k of a descending sort. */
+TW_API tw_value tw_top_k(tw_value x, int64_t k, tw_value *index);
 
 /* Contraction: (..., m, k) x (..., k, n) -> (..., m, n); leading axes equal, or absent in one. */
 TW_API tw_value tw_matmul(tw_value a, tw_value b);
@@ -95,20 +150,56 @@ TW_API tw_value tw_conv(tw_value x, tw_value w, const tw_conv_opts *opts);
 /* conv + bias (out) + activation as one composite. */
 TW_API tw_value tw_conv_bias(tw_value x, tw_value w, tw_value bias, const tw_conv_opts *opts);
 
+/*
+ * The transpose of a convolution: x (batch, space..., in), w (space..., out/groups, in) ->
+ * (batch, space..., out), each spatial extent
+ *     (in - 1) stride + (window - 1) dilation + 1 - low - high + output_padding.
+ * Zero or NULL: stride 1, dilation 1, groups 1, no padding. Dumoulin & Visin 2016, ch. 4.
+ */
+typedef struct tw_conv_transpose_opts {
+    int64_t stride[3], low[3], high[3]; /* low, high: elements of the result that are cut off */
+    int64_t dilation[3];
+    int64_t output_padding[3]; /* further elements after the last; less than the stride */
+    int64_t groups;
+    bool same; /* out = in * stride; low, high and output_padding are ignored */
+    void *reserved_[4];
+} tw_conv_transpose_opts;
+TW_API tw_value tw_conv_transpose(tw_value x, tw_value w, const tw_conv_transpose_opts *opts);
+
 /* Windows over the spatial axes of x (batch, space..., channels). */
 typedef struct tw_pool_opts {
     int64_t window[3], stride[3]; /* stride 0: the window */
     int64_t low[3], high[3];
+    bool exclude_padding; /* tw_average_pool: divide by the window's elements that are in x */
+    int64_t dilation[3]; /* distance of the window's elements; 0: 1 */
     void *reserved_[4];
 } tw_pool_opts;
 TW_API tw_value tw_max_pool(tw_value x, const tw_pool_opts *opts);
-TW_API tw_value tw_average_pool(tw_value x, const tw_pool_opts *opts); /* padding counts as zero */
+/* Padding counts as zero unless excluded; a window of nothing but padding gives 0. */
+TW_API tw_value tw_average_pool(tw_value x, const tw_pool_opts *opts);
+/* Over all spatial axes, of any number: -> (batch, channels). Equal maxima share the gradient. */
+TW_API tw_value tw_global_average_pool(tw_value x);
+TW_API tw_value tw_global_max_pool(tw_value x);
+/* To extent[i] regions on spatial axis i of 1 to 3: region k is floor(k in / out) up to, not with,
+ * ceil((k + 1) in / out), as PyTorch has it. Spatial extents must be numbers. */
+TW_API tw_value tw_adaptive_average_pool(tw_value x, const int64_t *extent);
+TW_API tw_value tw_adaptive_max_pool(tw_value x, const int64_t *extent);
+
+/* Resizing of the spatial axes of x (batch, space..., channels) to extent[i] elements; spatial
+ * extents must be numbers. Nearest, 1 to 3 axes: element i is that of floor(i in / out). */
+TW_API tw_value tw_resize_nearest(tw_value x, const int64_t *extent);
+/* x (batch, height, width, channels). Element i lies at (i + 1/2) in / out - 1/2, not below 0; with
+ * align_corners at i (in - 1) / (out - 1), so that the first and last elements stay in place. */
+TW_API tw_value tw_resize_bilinear(tw_value x, const int64_t *extent, bool align_corners);
 
 /* Indexing. i32 or i64 indices; a negative one gives zeros, one past the end TW_ERR_INDEX. */
 TW_API tw_value tw_take(tw_value table, tw_value indices);             /* rows of axis 0 */
 TW_API tw_value tw_take_along(tw_value x, tw_value indices, int axis); /* other axes equal */
 /* base with updates added at rows `indices` of axis 0. */
 TW_API tw_value tw_scatter_add(tw_value base, tw_value indices, tw_value updates);
+/* ... with the greater of both there; ... with the update there, of several the last. */
+TW_API tw_value tw_scatter_max(tw_value base, tw_value indices, tw_value updates);
+TW_API tw_value tw_scatter_set(tw_value base, tw_value indices, tw_value updates);
 TW_API tw_value tw_iota(tw_graph *graph, tw_dtype dtype, tw_shape shape, int axis);
 TW_API tw_value tw_one_hot(tw_value indices, int64_t classes, tw_dtype dtype);
 

@@ -53,6 +53,8 @@ typedef struct tw_compile_opts {
     bool read_only; /* drop every assign */
     bool reference; /* compute f32 in f64 by the plain kernels: the truth that tests compare with */
     bool plain;     /* no library kernels */
+    bool check;     /* slow: tw_run fails with TW_ERR_NUMBER at the first operator that makes a NaN
+                     * or an infinity, before any assign, and names it, its scope and operands */
     void *reserved_[4];
 } tw_compile_opts;
 
@@ -77,6 +79,7 @@ typedef struct tw_jit tw_jit;
 
 typedef struct tw_jit_opts {
     bool training;
+    bool check;       /* as in tw_compile_opts */
     const char *open; /* a letter per input opens its axis 0 under that name; '-' keeps it */
     void *reserved_[4];
 } tw_jit_opts;

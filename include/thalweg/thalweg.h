@@ -3,10 +3,12 @@
 #define THALWEG_THALWEG_H
 
 #include <thalweg/base.h>
+#include <thalweg/control.h>
 #include <thalweg/data.h>
 #include <thalweg/graph.h>
 #include <thalweg/init.h>
 #include <thalweg/loss.h>
+#include <thalweg/metric.h>
 #include <thalweg/model.h>
 #include <thalweg/nn.h>
 #include <thalweg/operator.h>

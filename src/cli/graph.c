@@ -14,7 +14,7 @@ typedef struct request {
     const tw_model_preset *preset;
     int64_t batch; /* 0: any, as a symbol */
     bool train, forward;
-    bool text, dot, program;
+    bool text, dot, program, summary;
     const char *svg, *preset_name;
 } request;
 
@@ -34,7 +34,8 @@ static void print_models(void) {
     printf("  thalweg graph practice\n"
            "  thalweg graph convnet --preset tiny --batch 0 --forward\n"
            "  thalweg graph convnet --svg convnet.svg\n"
-           "  thalweg graph mlp --program\n");
+           "  thalweg graph mlp --program\n"
+           "  thalweg graph convnet --summary --batch 1\n");
 }
 
 static int refuse_model(const char *name) {
@@ -60,8 +61,8 @@ static int check(request *asked, const char *name) {
         return cli_fail("model '%s' has more than %d inputs", asked->model->name, MOST_INPUTS);
     if (asked->train && asked->forward)
         return cli_misuse("--train and --forward exclude each other");
-    if (asked->text + asked->dot + asked->program + (asked->svg != NULL) > 1)
-        return cli_misuse("--text, --dot, --svg and --program exclude each other");
+    if (asked->text + asked->dot + asked->program + asked->summary + (asked->svg != NULL) > 1)
+        return cli_misuse("--text, --dot, --svg, --program and --summary exclude each other");
     return CLI_FINE;
 }
 
@@ -107,6 +108,7 @@ static int show(tw_context *context, const request *asked) {
     if (tw_graph_status(graph)) return cli_fail("%s", tw_message(context));
     if (asked->program) return print_program(context, graph, asked, in, out);
     tw_outputs(graph, 1, out);
+    if (asked->summary) return print_string(context, tw_graph_summary(graph));
     if (asked->svg) return draw(context, graph, asked->svg);
     return print_string(context, asked->dot ? tw_graph_dot(graph) : tw_graph_print(graph));
 }
@@ -126,6 +128,8 @@ static int run(int argc, char **argv) {
         {"svg", "FILE", "as a picture; needs Graphviz", OPTION_TEXT, &asked.svg, 0, 0},
         {"program", NULL, "as the compiled list of instructions, with memory offsets", OPTION_FLAG,
          &asked.program, 0, 0},
+        {"summary", NULL, "as a table of its layers: shapes, parameters, operations, memory",
+         OPTION_FLAG, &asked.summary, 0, 0},
         {0},
     };
     const cli_usage usage = {

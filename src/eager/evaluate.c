@@ -128,7 +128,7 @@ static tw_status evaluate_at(int depth, tw_graph *graph, const node *it, tw_tens
     if (!strcmp(name, "stop_gradient")) return one(graph, object_hold(in[0]), out);
     if (!strcmp(name, "reshape"))
         return one(graph, tensor_alias(in[0], type_of(graph, it, 0)), out);
-    if (!strcmp(name, "call"))
+    if (operator_calls(it->op))
         return evaluate_function(depth, attr_named(it, "function")->function, it->n_operands, in,
                                  it->n_results, out);
     if (it->op->meaning == TW_MEANS_BODY && !dispatch_has(it->op, false))

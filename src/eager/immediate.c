@@ -6,7 +6,8 @@
 
 #include "eager/evaluate.h"
 #include "ir/dimension.h"
-#include "ir/element.h"
+#include "ops/print.h"
+#include "runtime/check.h"
 #include "runtime/store.h"
 
 /* The store's present value of the variable whose node is appended. */
@@ -23,6 +24,29 @@ static tw_status read_variable(tw_graph *graph, const node *it, tw_tensor **out)
     return found ? TW_OK : context->status;
 }
 
+/* Check mode: a variable is data from outside, every other node a call. */
+static tw_status check_node(tw_graph *graph, const node *it, tw_tensor *const *in,
+                            tw_tensor *const *out) {
+    tw_context *context = graph->module->context;
+    if (!strcmp(it->op->name, "variable"))
+        return check_data(context, "variable", it->attr[0].string, out[0]->type, out[0]->data);
+    tw_type operand[TW_MAX_OPERANDS] = {{0}}, result[TW_MAX_RESULTS];
+    const void *from[TW_MAX_OPERANDS] = {NULL};
+    void *to[TW_MAX_RESULTS];
+    for (int i = 0; i < it->n_operands; i++) {
+        if (!in[i]) continue;
+        operand[i] = in[i]->type;
+        from[i] = in[i]->data;
+    }
+    for (int i = 0; i < it->n_results; i++) {
+        result[i] = out[i]->type;
+        to[i] = out[i]->data;
+    }
+    tw_signature signature = {context, it->op, it->n_operands, it->n_results,
+                              operand, result, it->attr};
+    return check_call(&(tw_kernel_call){signature, from, to}, it->meta.scope, it->meta.source);
+}
+
 static tw_status compute(tw_graph *graph, uint32_t index) {
     const node *it = &graph->nodes.at[index];
     tw_tensor *in[32] = {NULL}, *out[TW_MAX_RESULTS] = {NULL};
@@ -35,6 +59,8 @@ static tw_status compute(tw_graph *graph, uint32_t index) {
     }
     tw_status status = strcmp(it->op->name, "variable") ? evaluate_node(graph, it, in, out)
                                                         : read_variable(graph, it, out);
+    if (!status && graph->check) status = check_node(graph, it, in, out);
+    for (int i = 0; i < it->n_results && status; i++) object_drop(out[i]);
     for (int i = 0; i < it->n_results && !status; i++)
         graph->values.at[it->first_result + (uint32_t)i].tensor = out[i];
     return status;
@@ -126,16 +152,6 @@ double tw_item(tw_value value) {
     return tensor ? tw_tensor_item(tensor) : NAN;
 }
 
-/* The first elements, enough to see what a value is about. */
-static void print_elements(const tw_tensor *tensor, text *out) {
-    enum { SHOWN = 64 };
-    size_t size = tw_dtype_size(tensor->type.dtype), shown = tensor->bytes;
-    if (shown > SHOWN * size) shown = SHOWN * size;
-    text_add(out, " ");
-    elements_print(tensor->type.dtype, tensor->data, shown, out);
-    if (shown < tensor->bytes) text_add(out, " and %zu more", (tensor->bytes - shown) / size);
-}
-
 void tw_print(tw_value value) {
     tw_graph *graph = value.graph;
     if (!graph) {
@@ -143,19 +159,21 @@ void tw_print(tw_value value) {
         return;
     }
     const char *path = tw_path(value);
-    text line = {.context = graph->module->context};
+    char label[256];
     if (path)
-        text_add(&line, "\"%s\" ", path);
+        snprintf(label, sizeof label, "\"%s\"", path);
     else
-        text_add(&line, "%%%u ", value.id);
+        snprintf(label, sizeof label, "%%%u", value.id);
+    if (tw_ok(value) && graph->mode == TW_SYMBOLIC) {
+        print_append(value, label);
+        return;
+    }
+    text line = {.context = graph->module->context};
     if (tw_ok(value)) {
-        type_print(line.context, tw_type_of(value), &line);
-        if (graph->mode == TW_IMMEDIATE) {
-            tw_tensor *tensor = tensor_of(value, "tw_print");
-            if (tensor) print_elements(tensor, &line);
-        }
+        tw_tensor *tensor = tensor_of(value, "tw_print");
+        print_line(line.context, label, tw_type_of(value), tensor ? tensor->data : NULL, &line);
     } else {
-        text_add(&line, "poisoned or stale: %s", graph->message);
+        text_add(&line, "%s poisoned or stale: %s", label, graph->message);
     }
     puts(line.failed ? "out of memory" : line.at);
     text_drop(&line);

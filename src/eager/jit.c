@@ -17,7 +17,7 @@ struct tw_jit {
     tw_function function;
     int n_in, n_out;
     void *config;
-    bool training;
+    bool training, check;
     char *open; /* n_in letters */
     VECTOR(trace) traces;
 };
@@ -74,6 +74,7 @@ tw_jit *tw_jit_new(tw_context *context, tw_store *store, tw_function function, i
     jit->n_in = n_in;
     jit->n_out = n_out;
     jit->training = opts && opts->training;
+    jit->check = opts && opts->check;
     jit->store = object_hold(store);
     if (keep(jit, config, config_size, opts ? opts->open : NULL)) return jit;
     object_drop(jit);
@@ -116,7 +117,8 @@ static tw_program *compile(const tw_jit *jit, const tw_type *type, tw_value *val
         in[i] = tw_input(graph, name, type[i].dtype, type[i].shape);
     }
     jit->function(graph, in, out, jit->config);
-    tw_program *program = tw_compile(graph, jit->n_in, in, jit->n_out, out, NULL);
+    tw_program *program =
+        tw_compile(graph, jit->n_in, in, jit->n_out, out, &(tw_compile_opts){.check = jit->check});
     tw_graph_free(graph);
     return program;
 }

@@ -175,7 +175,7 @@ static bool plan_node(pieces *p, const node *at) {
     cut_plan plan = {.want = {0}};
     if (cut_node(p->graph, at, operand, p->parts, &plan)) return plan_in_pieces(p, at, &plan);
     if (p->graph->status) return false;
-    if (at->op->meaning == TW_MEANS_BODY || !strcmp(at->op->name, "call")) return plan_body(p, at);
+    if (at->op->meaning == TW_MEANS_BODY || operator_calls(at->op)) return plan_body(p, at);
     /* Pieces put together along their axis (a sparse gradient's rows) are whole anyway. */
     if (!strcmp(at->op->name, "concat")) return plan_whole(p, at);
     return refuse(p, at);

@@ -79,6 +79,8 @@ static bool through_body(sweep *sweep, const node *at, const uint32_t *d_result,
         body = at->attr[0].function;
     }
     uint32_t from = (uint32_t)graph->nodes.count;
+    /* Nodes of another epoch are never taken for the forward phase's, which would keep those. */
+    if (!strcmp(at->op->name, "checkpoint")) graph->meta.epoch++;
     if (!body || !graph_inline(graph, body, at->operand, results)) return false;
     return reverse(graph, from, at->n_results, results, d_result, at->n_operands, at->operand,
                    d_operand);

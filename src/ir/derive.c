@@ -467,23 +467,40 @@ static double bytes_of(int n, const tw_type *types) {
     return sum;
 }
 
-void signature_cost(const tw_signature *signature, tw_cost *out) {
-    *out = (tw_cost){0, 0};
-    if (signature->op->cost) {
-        signature->op->cost(signature, out);
-        return;
-    }
+static bool add_flops(tw_graph *graph, const uint8_t *live, double *flops);
+
+/* A composite's body. */
+static bool body_flops(const tw_signature *signature, double *flops) {
     scratch s = {.signature = signature};
-    if (signature->op->body && scratch_open(&s, signature)) {
-        for (size_t i = 0; i < s.body->nodes.count; i++) {
-            tw_type operand[MOST_OPERANDS], result[TW_MAX_RESULTS];
-            tw_signature part = signature_of(&s, &s.body->nodes.at[i], operand, result);
-            tw_cost cost = {0, 0};
-            if (s.live[i]) signature_cost(&part, &cost);
-            out->flops += cost.flops;
-        }
-    }
+    bool good = scratch_open(&s, signature) && add_flops(s.body, s.live, flops);
     scratch_close(&s);
+    return good;
+}
+
+/* The nodes of a function; live NULL: all. */
+static bool add_flops(tw_graph *graph, const uint8_t *live, double *flops) {
+    const scratch s = {.signature = &(tw_signature){.context = graph->module->context},
+                       .body = graph};
+    for (size_t i = 0; i < graph->nodes.count; i++) {
+        tw_type operand[MOST_OPERANDS], result[TW_MAX_RESULTS];
+        tw_signature part = signature_of(&s, &graph->nodes.at[i], operand, result);
+        tw_cost cost = {0, 0};
+        if (live && !live[i]) continue;
+        if (!signature_cost(&part, &cost)) return false;
+        *flops += cost.flops;
+    }
+    return true;
+}
+
+bool signature_cost(const tw_signature *signature, tw_cost *out) {
+    const tw_operator *op = signature->op;
+    *out = (tw_cost){0, 0};
+    if (op->cost) op->cost(signature, out);
+    if (operator_calls(op))
+        return !signature->attr[0].function ||
+               add_flops(signature->attr[0].function, NULL, &out->flops);
+    if (op->cost) return true;
     out->bytes = bytes_of(signature->n_operands, signature->operand) +
                  bytes_of(signature->n_results, signature->result);
+    return op->body && body_flops(signature, &out->flops);
 }

@@ -58,7 +58,16 @@ static uint32_t copy_node(tw_graph *to, const tw_graph *from, uint32_t index, ui
     uint32_t operand[32];
     for (int i = 0; i < old->n_operands; i++)
         operand[i] = old->operand[i] == ABSENT ? ABSENT : map[old->operand[i]];
+    const node_meta meta = to->meta;
+    bool fixed = to->scope_fixed;
+    if (*old->meta.scope) { /* a traced function's own; a body has none */
+        to->meta.scope = old->meta.scope;
+        to->scope_fixed = true;
+    }
+    if (old->meta.source) to->meta.source = old->meta.source;
     uint32_t made = graph_append(to, old->op, old->n_operands, operand, old->attr);
+    to->meta = meta;
+    to->scope_fixed = fixed;
     if (made == NO_NODE) return NO_NODE;
     for (int i = 0; i < old->n_results; i++)
         map[old->first_result + (uint32_t)i] = to->nodes.at[made].first_result + (uint32_t)i;
@@ -81,7 +90,7 @@ bool graph_inline(tw_graph *to, const tw_graph *body, const uint32_t *operand, u
             while (*operand == ABSENT) operand++;
             map[it->first_result] = *operand++;
             next_input++;
-        } else {
+        } else if (!it->op->effect) {
             good = copy_node(to, body, i, map) != NO_NODE;
         }
     }

@@ -90,10 +90,11 @@ struct tw_graph {
     object object;
     module *module;
     const char *name; /* "main", or the function's */
+    tw_graph *outer;  /* while a function is traced: the graph whose variables it uses */
     tw_store *store;
     variable_table *table; /* the store's, or NULL */
     tw_mode mode;
-    bool training;
+    bool training, check;
     VECTOR(node) nodes;
     VECTOR(value) values;
     VECTOR(graph_variable) variables;
@@ -167,8 +168,22 @@ tw_graph *graph_function(tw_graph *graph, const char *name);
  * the operands, its outputs the results. Absent operands stay absent. NULL on failure. */
 tw_graph *graph_body(tw_graph *graph, const tw_operator *op, int n, const tw_type *operand,
                      const bool *absent, const tw_attr *attr);
-/* Copies all nodes of `body` into `to`, its inputs standing for operand[], and gives the results. */
+/* Copies all nodes of `body` but those with effects into `to`, its inputs standing for operand[], and gives the results. */
 bool graph_inline(tw_graph *to, const tw_graph *body, const uint32_t *operand, uint32_t *results);
+
+/*
+ * A model function as a closed function of graph's module. Its inputs are in[], then the variables
+ * that it uses; its outputs are n_out, then the last version of each variable that it assigns.
+ * Scopes and counts of random operators go on from where the graph stands.
+ */
+typedef struct function_trace {
+    tw_graph *function;
+    int n_variables, n_assigned;
+    tw_value variable[TW_MAX_OPERANDS]; /* the graph's own handles */
+    tw_value assigned[TW_MAX_RESULTS];
+} function_trace;
+bool graph_trace(tw_graph *graph, const char *name, tw_function build, const void *config, int n_in,
+                 const tw_type *in, int n_out, function_trace *out);
 
 /* Marks in live[] (a byte per node, zeroed by the caller) the nodes that the values depend on. */
 void graph_mark(const tw_graph *graph, size_t n, const uint32_t *values, uint8_t *live);
@@ -182,6 +197,8 @@ uint64_t graph_draw(tw_graph *graph, const char *scope);
 /* Adds one to the run counter of random numbers if the graph draws any; done once, at the end. */
 void graph_count_run(tw_graph *graph);
 
+/* Whether the operator stands for the function that its first attribute names. */
+bool operator_calls(const tw_operator *op);
 int operator_attr_count(const tw_operator *op);
 /* Number of operand names and results; most is INT_MAX for "x...". */
 void operator_arity(const tw_operator *op, int *least, int *most, int *results);

@@ -86,6 +86,11 @@ tw_status tw_register(tw_context *context, const tw_operator *op) {
     return TW_OK;
 }
 
+bool operator_calls(const tw_operator *op) {
+    return op->meaning == TW_MEANS_STATE && op->attributes &&
+           op->attributes[0].kind == TW_ATTR_FUNCTION;
+}
+
 int operator_attr_count(const tw_operator *op) {
     int count = 0;
     while (op->attributes && op->attributes[count].name) count++;

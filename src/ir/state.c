@@ -4,6 +4,8 @@
 #include "ir/dimension.h"
 #include "ir/graph.h"
 
+static const char run_path[] = "random/run";
+
 /* Refuses a type that is not the one the path has. */
 static bool agrees(tw_graph *graph, const char *path, tw_type have, tw_type want) {
     if (have.dtype == want.dtype && shape_equal(have.shape, want.shape)) return true;
@@ -42,6 +44,20 @@ static graph_variable *push_variable(tw_graph *graph, const variable_spec *spec,
     return variable;
 }
 
+/* In a function that is traced: the outer graph's variable, as an input. */
+static tw_value capture(tw_graph *function, const variable_spec *spec) {
+    tw_graph *outer = function->outer;
+    tw_value theirs = graph_declare(outer, spec->path, spec->type, spec->init, spec->trainable);
+    if (!tw_ok(theirs)) {
+        graph_error(function, outer->status, "%s", outer->message);
+        return (tw_value){function, 0, 0};
+    }
+    if (!strcmp(spec->path, run_path)) outer->random_run = outer->values.at[theirs.id].variable + 1;
+    tw_value input = tw_input(function, spec->path, spec->type.dtype, spec->type.shape);
+    graph_variable *variable = tw_ok(input) ? push_variable(function, spec, input.id) : NULL;
+    return variable ? graph_handle(function, variable->reference) : (tw_value){function, 0, 0};
+}
+
 tw_value graph_declare(tw_graph *graph, const char *path, tw_type type, tw_init init,
                        bool trainable) {
     tw_value poison = {graph, 0, 0};
@@ -66,6 +82,7 @@ tw_value graph_declare(tw_graph *graph, const char *path, tw_type type, tw_init 
         return poison;
     }
     variable_spec spec = {arena_copy_string(&graph->module->arena, path), type, init, trainable};
+    if (graph->outer && spec.path) return capture(graph, &spec);
     tw_attr attr[4] = {{.string = path},
                        {.i = type.dtype},
                        {.list = type.shape, .i = type.shape.rank},
@@ -181,7 +198,7 @@ uint32_t graph_final(const tw_graph *graph, uint32_t variable) {
 tw_value graph_random_run(tw_graph *graph) {
     tw_type type = {TW_I64, tw_shape_make(0, NULL)};
     tw_init zeros = {0};
-    tw_value run = graph_declare(graph, "random/run", type, zeros, false);
+    tw_value run = graph_declare(graph, run_path, type, zeros, false);
     if (tw_ok(run)) graph->random_run = graph->values.at[run.id].variable + 1;
     return run;
 }

@@ -205,7 +205,7 @@ static const graph_variable *variable_at(const tw_graph *graph, const char *path
 
 /* What an operator's own name asks for. */
 static tw_status check_special(const verifier *v, const node *n) {
-    bool call = strcmp(n->op->name, "call") == 0, variable = strcmp(n->op->name, "variable") == 0;
+    bool call = operator_calls(n->op), variable = strcmp(n->op->name, "variable") == 0;
     for (int i = 0; (call || variable) && n->op->attributes && n->op->attributes[i].name; i++) {
         const tw_attr_spec *spec = &n->op->attributes[i];
         if (call && spec->kind == TW_ATTR_FUNCTION) return check_call(v, n, n->attr[i].function);

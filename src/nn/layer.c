@@ -1,16 +1,14 @@
-/* Layers: dense, convolution, embedding, dropout. */
-#include <thalweg/nn.h>
+/* Layers: dense, embedding, dropout; and what the layers of other files share. */
+#include "nn/layer.h"
 
 #include "ir/graph.h"
 #include "ops/rules.h"
 
-/* `given`, or `fallback` where it is left at its default. */
-static tw_init chosen(const tw_init *given, tw_init fallback) {
+tw_init layer_init(const tw_init *given, tw_init fallback) {
     return given && given->kind ? *given : fallback;
 }
 
-/* The layer's scope, and a poisoned value when `name` is missing. */
-static bool layer_begin(const char *layer, tw_value x, const char *name) {
+bool layer_begin(const char *layer, tw_value x, const char *name) {
     if (!rule_usable(layer, 1, &x)) return false;
     if (!name || !*name) {
         graph_error(x.graph, TW_ERR_ARGUMENT, "%s needs a name for its variables", layer);
@@ -30,7 +28,7 @@ tw_value tw_dense(tw_value x, const char *name, int64_t units, const tw_dense_op
         tw_fail(graph, "tw_dense \"%s\": x is a scalar, expected (..., in)", name);
     } else {
         tw_shape shape = TW_SHAPE(type.shape.dim[last], units);
-        tw_init init = chosen(opts ? &opts->weight : NULL, tw_he_normal());
+        tw_init init = layer_init(opts ? &opts->weight : NULL, tw_he_normal());
         tw_value w = tw_parameter(graph, "weight", type.dtype, shape, init);
         y = tw_dot(x, w, 0, NULL, NULL, 1, &last, &first);
         if (!opts || !opts->no_bias)
@@ -42,46 +40,10 @@ tw_value tw_dense(tw_value x, const char *name, int64_t units, const tw_dense_op
     return y;
 }
 
-tw_value tw_conv_layer(tw_value x, const char *name, int64_t filters, const int64_t *window,
-                       const tw_conv_layer_opts *opts) {
-    if (!layer_begin("tw_conv_layer", x, name)) return rule_poison(x.graph);
-    tw_graph *graph = x.graph;
-    tw_type type = tw_type_of(x);
-    int rank = type.shape.rank;
-    int64_t groups = opts && opts->conv.groups ? opts->conv.groups : 1;
-    tw_shape shape = type.shape;
-    tw_value y = rule_poison(graph);
-    if (!window || rank < 3 || rank > 5) {
-        tw_fail(graph,
-                "tw_conv_layer \"%s\": x has rank %d, expected (batch, space..., in) with 1 to 3 "
-                "spatial axes and a window",
-                name, rank);
-    } else {
-        for (int i = 0; i < rank - 2; i++) shape.dim[i] = window[i];
-        shape.dim[rank - 2] = tw_dim_div(graph->module->context, type.shape.dim[rank - 1], groups);
-        shape.dim[rank - 1] = filters;
-        tw_init init = chosen(opts ? &opts->weight : NULL, tw_he_normal());
-        const tw_conv_opts *conv = opts ? &opts->conv : NULL;
-        tw_value w = tw_parameter(graph, "weight", type.dtype, shape, init);
-        if (opts && opts->no_bias) {
-            tw_conv_opts plain = opts->conv; /* tw_conv refuses an activation */
-            plain.relu = false;
-            y = tw_conv(x, w, &plain);
-            if (opts->conv.relu) y = tw_relu(y);
-        } else {
-            tw_shape row = TW_SHAPE(filters);
-            tw_value bias = tw_parameter(graph, "bias", type.dtype, row, tw_zeros_init());
-            y = tw_conv_bias(x, w, bias, conv);
-        }
-    }
-    tw_scope_end(graph);
-    return y;
-}
-
 tw_value tw_embedding(tw_value indices, const char *name, int64_t vocabulary, int64_t width,
                       const tw_embedding_opts *opts) {
     if (!layer_begin("tw_embedding", indices, name)) return rule_poison(indices.graph);
-    tw_init init = chosen(opts ? &opts->weight : NULL, tw_normal(1));
+    tw_init init = layer_init(opts ? &opts->weight : NULL, tw_normal(1));
     tw_shape shape = TW_SHAPE(vocabulary, width);
     tw_value y = tw_take(tw_parameter(indices.graph, "weight", TW_F32, shape, init), indices);
     tw_scope_end(indices.graph);

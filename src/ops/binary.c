@@ -36,8 +36,28 @@ NUMBER_KERNELS(max, a > b || a != a ? a : b, a > b ? a : b, a > b ? a : b, a > b
 NUMBER_KERNELS(min, a < b || a != a ? a : b, a < b ? a : b, a < b ? a : b, a < b ? a : b)
 SCALAR_2(pow_f32, float, float, powf(a, b))
 SCALAR_2(pow_f64, double, double, pow(a, b))
-SCALAR_2(and_bool, uint8_t, uint8_t, a &b)
-SCALAR_2(or_bool, uint8_t, uint8_t, a | b)
+/* By 0 gives a, so that a = (a / b) b + rem; by -1 gives 0, where C's % could trap. */
+SCALAR_2(rem_f32, float, float, fmodf(a, b))
+SCALAR_2(rem_f64, double, double, fmod(a, b))
+SCALAR_2(rem_i32, int32_t, int32_t, b == 0 ? a : b == -1 ? 0 : a % b)
+SCALAR_2(rem_i64, int64_t, int64_t, b == 0 ? a : b == -1 ? 0 : a % b)
+SCALAR_2(rem_u8, uint8_t, uint8_t, b == 0 ? a : a % b)
+SCALAR_2(rem_u32, uint32_t, uint32_t, b == 0 ? a : a % b)
+SCALAR_2(atan2_f32, float, float, atan2f(a, b))
+SCALAR_2(atan2_f64, double, double, atan2(a, b))
+
+/* Truth values are 0 and 1, so that the bits of integers and of bool go the same way. */
+#define BIT_KERNELS(name, sign)                                                                    \
+    SCALAR_2(name##_u8, uint8_t, uint8_t, a sign b)                                                \
+    SCALAR_2(name##_i32, int32_t, int32_t, a sign b)                                               \
+    SCALAR_2(name##_i64, int64_t, int64_t, a sign b)                                               \
+    SCALAR_2(name##_u32, uint32_t, uint32_t, a sign b)
+#define BIT_TABLE(name)                                                                            \
+    [TW_BOOL] = name##_u8, [TW_U8] = name##_u8, [TW_I32] = name##_i32, [TW_I64] = name##_i64,      \
+    [TW_U32] = name##_u32
+BIT_KERNELS(and, &)
+BIT_KERNELS(or, |)
+BIT_KERNELS(xor, ^)
 
 enum { COMPARE_EQ, COMPARE_NE, COMPARE_LT, COMPARE_LE, COMPARE_GT, COMPARE_GE };
 #define COMPARE_KERNELS(name, T)                                                                   \
@@ -174,6 +194,26 @@ static void pow_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[1] = tw_mul(d, tw_mul(rule->result[0], logarithm));
 }
 
+/* d rem(a, b) = da - trunc(a / b) db; the quotient is a whole number but for rounding, and rounded
+ * it has no gradient of its own */
+static void rem_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    tw_value d = rule->d_result[0];
+    rule->d_operand[0] = d;
+    if (!rule->wanted[1]) return;
+    tw_value whole = tw_div(tw_sub(rule->operand[0], rule->result[0]), rule->operand[1]);
+    rule->d_operand[1] = tw_neg(tw_mul(d, tw_round(whole)));
+}
+
+/* d atan2(a, b) = (b da - a db) / (a^2 + b^2) */
+static void atan2_vjp(tw_graph *graph, tw_vjp *rule) {
+    (void)graph;
+    tw_value a = rule->operand[0], b = rule->operand[1];
+    tw_value d = tw_div(rule->d_result[0], tw_add(tw_square(a), tw_square(b)));
+    if (rule->wanted[0]) rule->d_operand[0] = tw_mul(d, b);
+    if (rule->wanted[1]) rule->d_operand[1] = tw_neg(tw_mul(d, a));
+}
+
 static void select_vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
     tw_value where = rule->operand[0], d = rule->d_result[0], zero = tw_literal(d, 0);
@@ -209,6 +249,28 @@ static const tw_sample bool_samples[] = {
     {.operands = "bool[3,5] bool[3,5]"},
     {.operands = "bool[1] bool[1]"},
     {.operands = "bool[0,2] bool[0,2]"},
+    {.operands = "i32[6] i32[6]", .index_low = -5, .index_high = 5},
+    {.operands = "i64[6] i64[6]", .index_low = -5, .index_high = 5},
+    {.operands = "u8[6] u8[6]", .index_high = 255},
+    {.operands = "u32[6] u32[6]", .index_high = 255},
+    {0},
+};
+static const tw_sample rem_samples[] = {
+    {.operands = "f64[3,5] f64[3,5]", .low = 1.1, .high = 1.9},
+    {.operands = "f64[1] f64[1]", .low = -0.9, .high = -0.6},
+    {.operands = "f64[] f64[]", .low = 1.1, .high = 1.9},
+    {.operands = "f64[0,2] f64[0,2]"},
+    {.operands = "i32[12] i32[12]", .index_low = -5, .index_high = 5}, /* some divisors are 0 */
+    {.operands = "i64[12] i64[12]", .index_low = -5, .index_high = 5},
+    {.operands = "u8[6] u8[6]", .index_high = 6},
+    {.operands = "u32[6] u32[6]", .index_high = 6},
+    {0},
+};
+static const tw_sample angle_samples[] = {
+    {.operands = "f64[3,5] f64[3,5]", .kink_at_zero = true},
+    {.operands = "f64[1] f64[1]", .kink_at_zero = true},
+    {.operands = "f64[] f64[]", .low = -2, .high = -0.5},
+    {.operands = "f64[0,2] f64[0,2]"},
     {0},
 };
 static const tw_sample compare_samples[] = {
@@ -231,8 +293,8 @@ static const tw_sample select_samples[] = {
 
 /* What all entries of this file have in common. */
 #define BINARY_COMMON                                                                              \
-    .results = "y", .factors = rule_factors_elementwise, .cost = rule_cost_elementwise,            \
-    .meaning = TW_MEANS_SCALAR
+    .results = "y", .batch = rule_batch_leading, .factors = rule_factors_elementwise,              \
+    .cost = rule_cost_elementwise, .meaning = TW_MEANS_SCALAR
 
 static const tw_operator op_add = {
     BINARY_COMMON,           .name = "add",
@@ -303,23 +365,59 @@ static const tw_operator op_and = {
     BINARY_COMMON,
     .name = "and",
     .formula = "y = a and b",
-    .semantics = "bool only",
+    .semantics = "bool; of integers each bit",
     .operands = "a b",
-    .infer = rule_infer_bool,
-    .no_vjp = "truth values have no gradient",
-    .scalar = {[TW_BOOL] = and_bool},
+    .infer = rule_infer_bits,
+    .no_vjp = "truth values and bits have no gradient",
+    .scalar = {BIT_TABLE(and)},
     .samples = bool_samples,
 };
 static const tw_operator op_or = {
     BINARY_COMMON,
     .name = "or",
     .formula = "y = a or b",
-    .semantics = "bool only",
+    .semantics = "bool; of integers each bit",
     .operands = "a b",
-    .infer = rule_infer_bool,
-    .no_vjp = "truth values have no gradient",
-    .scalar = {[TW_BOOL] = or_bool},
+    .infer = rule_infer_bits,
+    .no_vjp = "truth values and bits have no gradient",
+    .scalar = {BIT_TABLE(or)},
     .samples = bool_samples,
+};
+static const tw_operator op_xor = {
+    BINARY_COMMON,
+    .name = "xor",
+    .formula = "y = a or b but not both",
+    .semantics = "bool; of integers each bit",
+    .operands = "a b",
+    .infer = rule_infer_bits,
+    .no_vjp = "truth values and bits have no gradient",
+    .scalar = {BIT_TABLE(xor)},
+    .samples = bool_samples,
+};
+static const tw_operator op_rem = {
+    BINARY_COMMON,
+    .name = "rem",
+    .formula = "y = a - trunc(a / b) b",
+    .semantics =
+        "the sign of a, as C's fmod and %; floats: b = 0 or a infinite gives NaN; integers: "
+        "a divisor 0 gives a, -1 gives 0; the gradient of b is -trunc(a / b)",
+    .operands = "a b",
+    .infer = rule_infer_number,
+    .vjp = rem_vjp,
+    .scalar = {NUMBER_TABLE(rem)},
+    .samples = rem_samples,
+};
+static const tw_operator op_atan2 = {
+    BINARY_COMMON,
+    .name = "atan2",
+    .formula = "y = the angle of the point (b, a), in (-pi, pi]",
+    .semantics = "as C's atan2: signs of zeros count, atan2(0, 0) = 0; NaN if either is NaN; the "
+                 "gradient at (0, 0) is NaN",
+    .operands = "a b",
+    .infer = rule_infer_float,
+    .vjp = atan2_vjp,
+    .scalar = {[TW_F32] = atan2_f32, [TW_F64] = atan2_f64},
+    .samples = angle_samples,
 };
 
 static const tw_attr_spec compare_attributes[] = {
@@ -350,8 +448,8 @@ static const tw_operator op_select = {
 };
 
 const tw_operator *const ops_binary[] = {
-    &op_add, &op_sub, &op_mul, &op_div,     &op_max,    &op_min,
-    &op_pow, &op_and, &op_or,  &op_compare, &op_select, NULL,
+    &op_add, &op_sub,     &op_mul,    &op_div, &op_max, &op_min,   &op_pow, &op_and,
+    &op_or,  &op_compare, &op_select, &op_xor, &op_rem, &op_atan2, NULL,
 };
 
 /* Brings the values to their common shape; without one they stay, for infer to refuse. */
@@ -379,6 +477,9 @@ tw_value tw_min(tw_value a, tw_value b) { return binary("min", a, b, NULL); }
 tw_value tw_pow(tw_value a, tw_value b) { return binary("pow", a, b, NULL); }
 tw_value tw_and(tw_value a, tw_value b) { return binary("and", a, b, NULL); }
 tw_value tw_or(tw_value a, tw_value b) { return binary("or", a, b, NULL); }
+tw_value tw_xor(tw_value a, tw_value b) { return binary("xor", a, b, NULL); }
+tw_value tw_rem(tw_value a, tw_value b) { return binary("rem", a, b, NULL); }
+tw_value tw_atan2(tw_value a, tw_value b) { return binary("atan2", a, b, NULL); }
 
 tw_value tw_compare(tw_comparison how, tw_value a, tw_value b) {
     if (how < TW_EQ || how > TW_GE) {

@@ -364,6 +364,24 @@ static int64_t seer(const conv_geometry *g, const int64_t i[3], const int64_t k[
     return index;
 }
 
+tw_type conv_type(tw_context *context, tw_type x, tw_type w, const tw_attr *attr) {
+    tw_type y = x;
+    int axes = x.shape.rank - 2;
+    for (int i = 0; i < axes; i++)
+        y.shape.dim[i + 1] = out_extent(context, attr, i, x.shape.dim[i + 1], w.shape.dim[i]);
+    y.shape.dim[axes + 1] = w.shape.dim[axes + 1];
+    return y;
+}
+
+void conv_windows(const conv_geometry *g, int32_t *index) {
+    int64_t taps = volume(g->window), o[3], k[3];
+    for (int64_t i = 0; i < volume(g->out) * taps; i++) {
+        position(i / taps, g->out, o);
+        position(i % taps, g->window, k);
+        index[i] = (int32_t)seen(g, o, k);
+    }
+}
+
 /* Positions begin..end-1 of y: all its channels at once, over window and input channels in order. */
 #define DEFINE_FORWARD(T)                                                                          \
     static void forward_##T(void *argument, int64_t begin, int64_t end) {                          \
@@ -532,6 +550,14 @@ static const tw_sample conv_samples[] = {
     SAMPLE("f64[1,6,2] f64[3,2,2]", "dilation=[2], low=[1], high=[2]"),
     SAMPLE("f64[2,4,4] f64[2,2,6]", "groups=2, stride=[2], base_dilation=[2]"),
     SAMPLE("f64[1,2,3,2,1] f64[2,2,1,1,2]", "low=[0,1,0]"),
+    SAMPLE("f64[1,4,5,4] f64[2,3,1,4]", "groups=4, low=[1,0], high=[0,2]"), /* depthwise */
+    SAMPLE("f64[1,6,3] f64[3,1,6]", "groups=3, stride=[2], dilation=[2], low=[2], high=[1]"),
+    SAMPLE("f64[1,3,4,2] f64[2,2,2,2]",
+           "stride=[1,3], dilation=[2,1], base_dilation=[3,2], low=[2,0], high=[1,4]"),
+    SAMPLE("f64[1,3,4,3,2] f64[2,2,2,1,2]",
+           "groups=2, stride=[2,1,1], dilation=[1,2,1], base_dilation=[1,1,2], low=[1,0,1], "
+           "high=[0,2,0]"),
+    SAMPLE("f64[1,0,2] f64[2,2,3]", "low=[1], high=[2]"),
     SAMPLE("f64[1,1,1,1] f64[1,1,1,1]", ""),
     SAMPLE("f64[0,3,3,2] f64[2,2,2,1]", ""),
     SAMPLE("f64[1,2,1] f64[3,1,2]", ""),
@@ -542,6 +568,10 @@ static const tw_sample input_grad_samples[] = {
     SAMPLE("f64[1,5,2] f64[3,2,2]", "dilation=[2], low=[1], high=[2], space=[6]"),
     SAMPLE("f64[2,3,6] f64[2,2,6]", "groups=2, stride=[2], base_dilation=[2], space=[4]"),
     SAMPLE("f64[1,1,3,2,2] f64[2,2,1,1,2]", "low=[0,1,0], space=[2,3,2]"),
+    SAMPLE("f64[1,4,5,4] f64[2,3,1,4]", "groups=4, low=[1,0], high=[0,2], space=[4,5]"),
+    SAMPLE("f64[1,9,3,2] f64[2,2,2,2]",
+           "stride=[1,3], dilation=[2,1], base_dilation=[3,2], low=[2,0], high=[2,3], "
+           "space=[3,4]"),
     SAMPLE("f64[1,1,1,1] f64[1,1,1,1]", "space=[1,1]"),
     SAMPLE("f64[0,2,2,1] f64[2,2,2,1]", "space=[3,3]"),
     {0},
@@ -551,6 +581,10 @@ static const tw_sample weight_grad_samples[] = {
     SAMPLE("f64[1,6,2] f64[1,5,2]", "dilation=[2], low=[1], high=[2], window=[3]"),
     SAMPLE("f64[2,4,4] f64[2,3,6]", "groups=2, stride=[2], base_dilation=[2], window=[2]"),
     SAMPLE("f64[1,2,3,2,1] f64[1,1,3,2,2]", "low=[0,1,0], window=[2,2,1]"),
+    SAMPLE("f64[1,4,5,4] f64[1,4,5,4]", "groups=4, low=[1,0], high=[0,2], window=[2,3]"),
+    SAMPLE("f64[1,3,4,2] f64[1,9,3,2]",
+           "stride=[1,3], dilation=[2,1], base_dilation=[3,2], low=[2,0], high=[2,3], "
+           "window=[2,2]"),
     SAMPLE("f64[1,1,1,1] f64[1,1,1,1]", "window=[1,1]"),
     SAMPLE("f64[0,3,3,2] f64[0,2,2,1]", "window=[2,2]"),
     {0},
@@ -559,7 +593,7 @@ static const tw_sample weight_grad_samples[] = {
 #define SEMANTICS                                                                                  \
     "Padding and the gaps of dilation are skipped, as if zero. A window larger than the padded "   \
     "input gives an empty result. NaN and infinity follow IEEE arithmetic. f32 sums are in f32; "  \
-    "the order of a sum depends on shapes alone."
+    "the order of a sum depends on shapes alone. Negative padding is refused."
 
 static const tw_operator conv = {
     .name = "conv",
@@ -571,6 +605,7 @@ static const tw_operator conv = {
     .attributes = conv_specs,
     .infer = conv_infer,
     .vjp = conv_vjp,
+    .batch = conv_batch,
     .factors = conv_factors,
     .cost = conv_cost,
     .meaning = TW_MEANS_LOOPS,
@@ -588,6 +623,7 @@ static const tw_operator input_grad = {
     .attributes = input_grad_specs,
     .infer = input_grad_infer,
     .vjp = input_grad_vjp,
+    .batch = conv_input_grad_batch,
     .factors = input_grad_factors,
     .cost = input_grad_cost,
     .meaning = TW_MEANS_LOOPS,
@@ -605,6 +641,7 @@ static const tw_operator weight_grad = {
     .attributes = weight_grad_specs,
     .infer = weight_grad_infer,
     .vjp = weight_grad_vjp,
+    .batch = conv_weight_grad_batch,
     .factors = weight_grad_factors,
     .cost = weight_grad_cost,
     .meaning = TW_MEANS_LOOPS,

@@ -45,8 +45,19 @@ typedef struct conv_geometry {
 /* From the types of x, w and y and the shared attributes; extents are numbers that fit. */
 conv_geometry conv_geometry_of(tw_type x, tw_type w, tw_type y, const tw_attr *attr);
 
+/* The type of y for x and w that fit each other. */
+tw_type conv_type(tw_context *context, tw_type x, tw_type w, const tw_attr *attr);
+/* index[o, k]: where in the plane of x the window's element k lies for y's position o, -1 in the
+ * padding and in the gaps of dilation. */
+void conv_windows(const conv_geometry *g, int32_t *index);
+
 /* The plain kernel of conv for f32 and f64: y (batch, out, out_channels). */
 void conv_plain(tw_context *context, const conv_geometry *g, tw_dtype dtype, const void *x,
                 const void *w, void *y);
+
+/* Batch rules of conv, conv_input_grad and conv_weight_grad. */
+void conv_batch(tw_graph *graph, tw_batch *rule);
+void conv_input_grad_batch(tw_graph *graph, tw_batch *rule);
+void conv_weight_grad_batch(tw_graph *graph, tw_batch *rule);
 
 #endif

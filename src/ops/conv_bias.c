@@ -1,4 +1,5 @@
 /* Convolution, bias and activation as one composite, so that one kernel may do all three. */
+#include "ops/batch.h"
 #include "ops/composite.h"
 #include "ops/conv.h"
 
@@ -43,6 +44,14 @@ static void conv_bias_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[2] = tw_sum_axis(rows, 0, false);
 }
 
+/* The examples join the batch of x; with weights of their own they are left to the body. */
+static void conv_bias_batch(tw_graph *graph, tw_batch *rule) {
+    if (rule->batched[1] || rule->batched[2] || rule->size == 0) return;
+    const tw_value in[] = {batch_join(rule->operand[0], 0, 1), rule->operand[1], rule->operand[2]};
+    tw_value y = tw_apply(graph, "conv_bias", 3, in, rule->attr, NULL);
+    rule->result[0] = batch_part(y, 0, 1, rule->size);
+}
+
 static const tw_attr_spec conv_bias_attributes[] = {
     CONV_ATTR_SPECS,
     {"activation", TW_ATTR_CHOICE, "none", "none relu", "what is applied to the sum"},
@@ -67,6 +76,7 @@ const tw_operator op_conv_bias = {
     .results = "y",
     .attributes = conv_bias_attributes,
     .vjp = conv_bias_vjp,
+    .batch = conv_bias_batch,
     .meaning = TW_MEANS_BODY,
     .body = conv_bias_body,
     .samples = conv_bias_samples,

@@ -4,7 +4,13 @@
  */
 #include <thalweg/operators.h>
 
+#include "ops/batch.h"
 #include "ops/composite.h"
+
+static const tw_attr_spec cross_entropy_specs[] = {
+    {"smoothing", TW_ATTR_FLOAT, "0", NULL, "the share of the target spread over all classes"},
+    {0},
+};
 
 /* (rows) -> (rows, classes) */
 static tw_value across(tw_value column, tw_shape shape) {
@@ -38,7 +44,12 @@ static void cross_entropy_body(tw_graph *graph, const tw_signature *signature, c
     tw_value total = tw_sum_axis(tw_exp(tw_sub(logits, top)), 1, false);
     tw_value lse = tw_add(tw_log(total), tw_reshape(top, rows));
     tw_value picked = tw_take_along(logits, tw_reshape(labels, column), 1);
-    tw_value loss = tw_sub(lse, tw_reshape(picked, rows));
+    tw_value wanted = tw_reshape(picked, rows);
+    double smoothing = signature->attr[0].f;
+    if (smoothing != 0)
+        wanted = tw_add(tw_scale(wanted, 1 - smoothing),
+                        tw_scale(tw_mean_axis(logits, 1, false), smoothing));
+    tw_value loss = tw_sub(lse, wanted);
     tw_value counts = tw_compare(TW_GE, labels, tw_literal(labels, 0));
     out[0] = tw_select(counts, loss, tw_literal(loss, 0));
     out[1] = lse;
@@ -48,7 +59,7 @@ static void cross_entropy_vjp(tw_graph *graph, tw_vjp *rule) {
     tw_value logits = rule->operand[0], lse = rule->result[1], d_logits = {0};
     if (rule->d_result[0].graph) {
         const tw_value in[] = {logits, rule->operand[1], lse, rule->d_result[0]};
-        d_logits = tw_apply(graph, "cross_entropy_grad", 4, in, NULL, NULL);
+        d_logits = tw_apply(graph, "cross_entropy_grad", 4, in, rule->attr, NULL);
     }
     /* The residual's own gradient comes up in the second order: d lse / d logits = softmax. */
     if (rule->d_result[1].graph) {
@@ -64,18 +75,26 @@ static const tw_sample cross_entropy_samples[] = {
     {.operands = "f64[4,3] i32[4]", .index_low = -1, .index_high = 2},
     {.operands = "f64[3,5] i64[3]", .index_low = 0, .index_high = 4},
     {.operands = "f64[1,1] i32[1]", .index_low = -1, .index_high = 0},
+    {.operands = "f64[3,4] i32[3]",
+     .attributes = "smoothing=0.25",
+     .index_low = -1,
+     .index_high = 3},
     {.operands = "f64[0,3] i32[0]"},
     {.operands = NULL},
 };
 
 const tw_operator op_cross_entropy = {
     .name = "cross_entropy",
-    .formula = "loss[r] = lse[r] - logits[r, labels[r]], lse[r] = log(sum_c exp(logits[r, c]))",
+    .formula =
+        "loss[r] = lse[r] - (1 - smoothing) logits[r, labels[r]] - smoothing mean_c logits[r, "
+        "c], lse[r] = log(sum_c exp(logits[r, c]))",
     .semantics = "a negative label gives loss 0; a label past the end is TW_ERR_INDEX; NaN logits "
                  "give NaN in their row",
     .operands = "logits labels",
     .results = "loss (lse)",
+    .attributes = cross_entropy_specs,
     .vjp = cross_entropy_vjp,
+    .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
     .body = cross_entropy_body,
     .samples = cross_entropy_samples,
@@ -87,6 +106,9 @@ static void cross_entropy_grad_body(tw_graph *graph, const tw_signature *signatu
     tw_type type = signature->operand[0];
     tw_value p = tw_exp(tw_sub(in[0], across(in[2], type.shape)));
     tw_value wanted = tw_one_hot(in[1], type.shape.dim[1], type.dtype);
+    double smoothing = signature->attr[0].f;
+    if (smoothing != 0)
+        wanted = tw_shift(tw_scale(wanted, 1 - smoothing), smoothing / (double)type.shape.dim[1]);
     tw_value d = tw_mul(tw_sub(p, wanted), across(in[3], type.shape));
     tw_value counts = tw_compare(TW_GE, in[1], tw_literal(in[1], 0));
     out[0] = tw_select(across(counts, type.shape), d, tw_literal(d, 0));
@@ -96,16 +118,23 @@ static const tw_sample cross_entropy_grad_samples[] = {
     {.operands = "f64[4,3] i32[4] f64[4] f64[4]", .index_low = -1, .index_high = 2},
     {.operands = "f64[3,5] i64[3] f64[3] f64[3]", .index_low = 0, .index_high = 4},
     {.operands = "f64[1,1] i32[1] f64[1] f64[1]", .index_low = -1, .index_high = 0},
+    {.operands = "f64[3,4] i32[3] f64[3] f64[3]",
+     .attributes = "smoothing=0.25",
+     .index_low = -1,
+     .index_high = 3},
     {.operands = "f64[0,3] i32[0] f64[0] f64[0]"},
     {.operands = NULL},
 };
 
 const tw_operator op_cross_entropy_grad = {
     .name = "cross_entropy_grad",
-    .formula = "d_logits[r, c] = (exp(logits[r, c] - lse[r]) - [c = labels[r]]) d_loss[r]",
+    .formula = "d_logits[r, c] = (exp(logits[r, c] - lse[r]) - (1 - smoothing) [c = labels[r]] - "
+               "smoothing / classes) d_loss[r]",
     .semantics = "a row with a negative label gets zeros; a label past the end is TW_ERR_INDEX",
     .operands = "logits labels lse d_loss",
     .results = "d_logits",
+    .attributes = cross_entropy_specs,
+    .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
     .body = cross_entropy_grad_body,
     .samples = cross_entropy_grad_samples,

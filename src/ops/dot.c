@@ -8,6 +8,7 @@
 #include "base/context.h"
 #include "base/parallel.h"
 #include "ir/dimension.h"
+#include "ops/batch.h"
 #include "ops/families.h"
 #include "ops/rules.h"
 
@@ -143,6 +144,24 @@ static void vjp(tw_graph *graph, tw_vjp *rule) {
     (void)graph;
     if (rule->wanted[0]) rule->d_operand[0] = side_gradient(rule, false);
     if (rule->wanted[1]) rule->d_operand[1] = side_gradient(rule, true);
+}
+
+/* The examples are a batch axis of both sides, or a free axis of one, which then goes first. */
+static void batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    bool both = rule->batched[0] && rule->batched[1];
+    tw_attr attr[ATTRS];
+    for (int i = 0; i < ATTRS; i++) {
+        const tw_shape *axes = &rule->attr[i].list;
+        bool of_b = i == BATCH_B || i == CONTRACT_B, leads = i == BATCH_A || i == BATCH_B;
+        attr[i] = !rule->batched[of_b] ? rule->attr[i]
+                  : both && leads      ? batch_axes_too(axes)
+                                       : batch_axes(axes);
+    }
+    int at = rule->attr[BATCH_A].list.rank;
+    if (!rule->batched[0]) at = rule->operand_type[0].shape.rank - rule->attr[CONTRACT_A].list.rank;
+    tw_value y = rule_apply2("dot", rule->operand[0], rule->operand[1], attr);
+    rule->result[0] = both ? y : batch_move(y, at, 0);
 }
 
 static int factors(const tw_signature *signature, tw_factor *out) {
@@ -333,6 +352,14 @@ static const tw_sample samples[] = {
     {.operands = "f64[2,3,4] f64[4,2,3]", .attributes = "contract_a=[2,0], contract_b=[0,1]"},
     {.operands = "f64[4] f64[4]", .attributes = "contract_a=[0], contract_b=[0]"},
     {.operands = "f64[2] f64[3]", .attributes = ""},
+    {.operands = "f64[] f64[]", .attributes = ""},
+    {.operands = "f64[] f64[2,3]", .attributes = ""},
+    {.operands = "f64[2,3] f64[2,3]", .attributes = "contract_a=[0,1], contract_b=[0,1]"},
+    {.operands = "f64[2,3] f64[3,2]", .attributes = "batch_a=[0,1], batch_b=[1,0]"},
+    {.operands = "f64[2,2,3,2] f64[2,3,2,2]",
+     .attributes = "batch_a=[0,1], batch_b=[3,0], contract_a=[3], contract_b=[2]"},
+    {.operands = "f64[0,2,3] f64[0,3,1]",
+     .attributes = "batch_a=[0], batch_b=[0], contract_a=[2], contract_b=[1]"},
     {.operands = "f64[1,1] f64[1,1]", .attributes = "contract_a=[1], contract_b=[0]"},
     {.operands = "f64[2,0] f64[0,3]", .attributes = "contract_a=[1], contract_b=[0]"},
     {.operands = "f64[0,2] f64[2,3]", .attributes = "contract_a=[1], contract_b=[0]"},
@@ -350,6 +377,7 @@ static const tw_operator dot = {
     .attributes = attributes,
     .infer = infer,
     .vjp = vjp,
+    .batch = batch,
     .factors = factors,
     .cost = cost,
     .meaning = TW_MEANS_LOOPS,

@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "ir/dimension.h"
 #include "ir/graph.h"
+#include "ops/batch.h"
 #include "ops/families.h"
 #include "ops/rules.h"
 
@@ -171,6 +172,33 @@ static void scatter_vjp(tw_graph *graph, tw_vjp *rule) {
         rule->d_operand[0] = rule->d_result[0];
         rule->d_operand[2] = apply_gather(rule->attr, rule->d_result[0], rule->operand[1]);
     }
+}
+
+/* Where only the index is batched the examples are the first of its own axes. */
+static void gather_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    const tw_attr *attr = rule->attr;
+    tw_value x = rule->operand[0], index = rule->operand[1];
+    if (!rule->batched[0]) {
+        own_axes own = own_of(attr, rule->operand_type[1].shape.rank);
+        tw_value y = apply_gather(attr, x, batch_move(index, 0, own.first));
+        rule->result[0] = batch_move(y, (int)attr[AXIS].i, 0);
+        return;
+    }
+    tw_attr wide[] = {tw_attr_int(attr[AXIS].i + 1), rule->batched[1]
+                                                         ? batch_axes_too(&attr[SHARED].list)
+                                                         : batch_axes(&attr[SHARED].list)};
+    rule->result[0] = apply_gather(wide, x, index);
+}
+
+static void scatter_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    const tw_attr *attr = rule->attr;
+    tw_attr wide[] = {tw_attr_int(attr[AXIS].i + 1), rule->batched[1]
+                                                         ? batch_axes_too(&attr[SHARED].list)
+                                                         : batch_axes(&attr[SHARED].list)};
+    rule->result[0] = apply_scatter(wide, (int)attr[HOW].i, rule_batched(rule, 0), rule->operand[1],
+                                    rule_batched(rule, 2));
 }
 
 /* Axes of x, of the index and of the gathered array: `rows` is -1 where that is the result. */
@@ -505,7 +533,16 @@ static const tw_sample gather_samples[] = {
     {.operands = "f64[4,3] i32[4]", .attributes = "axis=1, shared=[0]", .index_high = 2},
     {.operands = "f64[2,4,3] i32[2,2,3]", .attributes = "axis=1, shared=[0,2]", .index_high = 3},
     {.operands = "f64[2,3,4] i32[]", .attributes = "axis=1", .index_high = 2},
+    {.operands = "f64[2,3,4] i64[2,2,2]",
+     .attributes = "axis=2, shared=[0]",
+     .index_low = -1,
+     .index_high = 3},
+    {.operands = "f64[3] i32[2,2]", .index_high = 2},
+    {.operands = "bool[3,2] i32[4]", .index_low = -1, .index_high = 2},
+    {.operands = "u8[3] i64[4]", .index_low = -1, .index_high = 2},
+    {.operands = "i64[3,2] i32[3]", .attributes = "axis=1, shared=[0]", .index_high = 1},
     {.operands = "f64[1,1] i32[1]", .index_low = -1, .index_high = 0},
+    {.operands = "f64[0,2] i32[2]", .index_low = -2, .index_high = -1},
     {.operands = "f64[3,2] i32[0]"},
     {0},
 };
@@ -523,6 +560,20 @@ static const tw_sample scatter_samples[] = {
      .attributes = "how=set",
      .index_low = -1,
      .index_high = 3},
+    {.operands = "f64[5,3] i32[7] f64[7,3]",
+     .attributes = "how=max",
+     .index_low = -1,
+     .index_high = 4,
+     .distinct = true},
+    {.operands = "f64[3,4] i64[3,6] f64[3,6]",
+     .attributes = "axis=1, shared=[0], how=set",
+     .index_low = -1,
+     .index_high = 3},
+    {.operands = "f64[2,4] i32[] f64[2]", .attributes = "axis=1, how=set", .index_high = 3},
+    {.operands = "i32[4] i32[6] i32[6]", .index_high = 3},
+    {.operands = "i64[4] i32[6] i64[6]", .attributes = "how=max", .index_high = 3},
+    {.operands = "u8[4] i32[6] u8[6]", .attributes = "how=max", .index_high = 3},
+    {.operands = "bool[4] i32[6] bool[6]", .attributes = "how=set", .index_high = 3},
     {.operands = "f64[1,1] i32[1] f64[1,1]", .index_low = -1, .index_high = 0},
     {.operands = "f64[3,2] i32[0] f64[0,2]"},
     {0},
@@ -532,6 +583,8 @@ static const tw_sample iota_samples[] = {
     {.operands = "", .attributes = "dtype=f64, shape=[2,3,2], axis=1"},
     {.operands = "", .attributes = "dtype=i32, shape=[4], start=-2"},
     {.operands = "", .attributes = "dtype=i64, shape=[1,1], axis=1"},
+    {.operands = "", .attributes = "dtype=u32, shape=[2,3], axis=0, start=7"},
+    {.operands = "", .attributes = "dtype=f64, shape=[0,2], axis=1, start=-1"},
     {.operands = "", .attributes = "dtype=u8, shape=[0,2]"},
     {0},
 };
@@ -545,6 +598,7 @@ static const tw_operator gather = {
     .attributes = gather_specs,
     .infer = gather_infer,
     .vjp = gather_vjp,
+    .batch = gather_batch,
     .factors = gather_factors,
     .cost = gather_cost,
     .meaning = TW_MEANS_LOOPS,
@@ -563,6 +617,7 @@ static const tw_operator scatter = {
     .attributes = scatter_specs,
     .infer = scatter_infer,
     .vjp = scatter_vjp,
+    .batch = scatter_batch,
     .factors = scatter_factors,
     .cost = scatter_cost,
     .meaning = TW_MEANS_LOOPS,
@@ -611,10 +666,19 @@ tw_value tw_take_along(tw_value x, tw_value indices, int axis) {
     return rule_apply2("gather", x, indices, attr);
 }
 
+static tw_value scatter_rows(int how, tw_value base, tw_value indices, tw_value updates) {
+    tw_attr attr[] = {tw_attr_int(0), rule_ints(0, NULL)};
+    return apply_scatter(attr, how, base, indices, updates);
+}
+
 tw_value tw_scatter_add(tw_value base, tw_value indices, tw_value updates) {
-    tw_value operands[] = {base, indices, updates};
-    tw_graph *graph = rule_graph(3, operands);
-    return graph ? tw_apply(graph, "scatter", 3, operands, NULL, NULL) : (tw_value){0};
+    return scatter_rows(HOW_ADD, base, indices, updates);
+}
+tw_value tw_scatter_max(tw_value base, tw_value indices, tw_value updates) {
+    return scatter_rows(HOW_MAX, base, indices, updates);
+}
+tw_value tw_scatter_set(tw_value base, tw_value indices, tw_value updates) {
+    return scatter_rows(HOW_SET, base, indices, updates);
 }
 
 tw_value tw_iota(tw_graph *graph, tw_dtype dtype, tw_shape shape, int axis) {

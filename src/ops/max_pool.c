@@ -4,9 +4,11 @@
  */
 #include <thalweg/operators.h>
 
+#include "ops/batch.h"
 #include "ops/composite.h"
 
-enum { POOL_WINDOW, POOL_STRIDE, POOL_LOW, POOL_HIGH, POOL_SPACE };
+enum { POOL_WINDOW, POOL_STRIDE, POOL_LOW, POOL_HIGH, POOL_DILATION, POOL_ATTRS };
+enum { POOL_SPACE = POOL_DILATION }; /* in the gradient's list */
 
 /* Number i of a list that may be left empty. */
 static int64_t entry(const tw_attr *attr, int i, int64_t fallback) {
@@ -29,8 +31,9 @@ static void max_pool_body(tw_graph *graph, const tw_signature *signature, const 
         return;
     }
     if (!body_type(graph, signature, 0, TYPES_FLOAT)) return;
-    tw_attr full[POOL_HIGH + 1];
-    for (int k = POOL_WINDOW; k <= POOL_HIGH; k++) full[k] = attr[POOL_WINDOW];
+    tw_attr full[POOL_ATTRS];
+    for (int k = POOL_WINDOW; k < POOL_DILATION; k++) full[k] = attr[POOL_WINDOW];
+    full[POOL_DILATION] = attr[POOL_DILATION];
     for (int i = 0; i < shape.rank - 2; i++) {
         full[POOL_STRIDE].list.dim[i] = entry(&attr[POOL_STRIDE], i, attr[POOL_WINDOW].list.dim[i]);
         full[POOL_LOW].list.dim[i] = entry(&attr[POOL_LOW], i, 0);
@@ -59,6 +62,7 @@ static const tw_attr_spec max_pool_attributes[] = {
     {"stride", TW_ATTR_INTS, "[]", NULL, "distance between windows; empty: the window"},
     {"low", TW_ATTR_INTS, "[]", NULL, "padding before; empty: none"},
     {"high", TW_ATTR_INTS, "[]", NULL, "padding after; empty: none"},
+    {"dilation", TW_ATTR_INTS, "[]", NULL, "distance of the window's elements; empty: 1"},
     {NULL, 0, NULL, NULL, NULL},
 };
 
@@ -70,6 +74,12 @@ static const tw_sample max_pool_samples[] = {
     {.operands = "f64[2,7,1]", .attributes = "window=[2] stride=[1]", .distinct = true},
     {.operands = "f64[1,2,4,2,1]", .attributes = "window=[1,2,2]", .distinct = true},
     {.operands = "f64[1,2,1]", .attributes = "window=[1] stride=[1] low=[2]", .distinct = true},
+    {.operands = "f64[1,7,6,2]",
+     .attributes = "window=[2,3] stride=[2,1] low=[1,2] high=[0,1] dilation=[3,2]",
+     .distinct = true},
+    {.operands = "f64[2,6,1]",
+     .attributes = "window=[2] stride=[1] dilation=[4]",
+     .distinct = true},
     {.operands = "f64[0,4,4,3]", .attributes = "window=[2,2]"},
     {.operands = NULL},
 };
@@ -83,6 +93,7 @@ const tw_operator op_max_pool = {
     .results = "y (index)",
     .attributes = max_pool_attributes,
     .vjp = max_pool_vjp,
+    .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
     .body = max_pool_body,
     .samples = max_pool_samples,
@@ -145,6 +156,7 @@ const tw_operator op_max_pool_grad = {
     .operands = "index dy",
     .results = "dx",
     .attributes = max_pool_grad_attributes,
+    .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
     .body = max_pool_grad_body,
     .samples = max_pool_grad_samples,
@@ -158,14 +170,16 @@ tw_value tw_max_pool(tw_value x, const tw_pool_opts *opts) {
                          "tw_max_pool needs options with a window, and x (batch, space..., "
                          "channels) with 1 to 3 spatial axes; x has rank %d",
                          space + 2);
-    tw_shape lists[POOL_HIGH + 1];
-    for (int k = 0; k <= POOL_HIGH; k++) lists[k] = tw_shape_make(space, opts->window);
+    tw_attr attr[POOL_ATTRS];
+    for (int k = 0; k < POOL_ATTRS; k++) attr[k] = rule_ints(space, opts->window);
+    bool dilated = false;
     for (int i = 0; i < space; i++) {
-        if (opts->stride[i]) lists[POOL_STRIDE].dim[i] = opts->stride[i];
-        lists[POOL_LOW].dim[i] = opts->low[i];
-        lists[POOL_HIGH].dim[i] = opts->high[i];
+        if (opts->stride[i]) attr[POOL_STRIDE].list.dim[i] = opts->stride[i];
+        attr[POOL_LOW].list.dim[i] = opts->low[i];
+        attr[POOL_HIGH].list.dim[i] = opts->high[i];
+        attr[POOL_DILATION].list.dim[i] = opts->dilation[i] ? opts->dilation[i] : 1;
+        dilated |= opts->dilation[i] != 0;
     }
-    tw_attr attr[POOL_HIGH + 1];
-    for (int k = 0; k <= POOL_HIGH; k++) attr[k] = tw_attr_dims(lists[k]);
+    if (!dilated) attr[POOL_DILATION] = rule_ints(0, NULL);
     return rule_apply1("max_pool", x, attr);
 }

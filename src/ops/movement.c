@@ -6,6 +6,7 @@
 
 #include "ir/dimension.h"
 #include "ir/graph.h"
+#include "ops/batch.h"
 #include "ops/families.h"
 #include "ops/pieces.h"
 #include "ops/reduction.h"
@@ -51,6 +52,12 @@ static void reshape_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[0] = tw_reshape(rule->d_result[0], rule->operand_type[0].shape);
 }
 
+static void reshape_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr = batch_list(rule->size, &rule->attr[RESHAPE_SHAPE].list);
+    rule->result[0] = rule_apply1("reshape", rule->operand[0], &attr);
+}
+
 /*
  * Common factors of both shapes, from the major end: while one rest divides the other it is a
  * factor of both. Where neither does, and in empty arrays, the rest of the dimensions cannot be
@@ -89,6 +96,10 @@ static const tw_attr_spec reshape_attributes[] = {
     {"shape", TW_ATTR_DIMS, NULL, NULL, "the result's shape"}, {0}};
 static const tw_sample reshape_samples[] = {
     {.operands = "f64[4,6]", .attributes = "shape=[2,2,3,2]"},
+    {.operands = "f64[]", .attributes = "shape=[1,1]"},
+    {.operands = "f64[1,2,3]", .attributes = "shape=[3,1,2,1]"},
+    {.operands = "u8[4]", .attributes = "shape=[4,1]"},
+    {.operands = "i64[4]", .attributes = "shape=[1,4]"},
     {.operands = "f64[6,4]", .attributes = "shape=[4,6]"},
     {.operands = "f64[1]", .attributes = "shape=[]"},
     {.operands = "f64[0,3]", .attributes = "shape=[3,0,2]"},
@@ -104,6 +115,7 @@ static const tw_operator op_reshape = {
     .attributes = reshape_attributes,
     .infer = reshape_infer,
     .vjp = reshape_vjp,
+    .batch = reshape_batch,
     .factors = reshape_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,
@@ -146,6 +158,12 @@ static void transpose_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[0] = tw_permute(rule->d_result[0], inverse);
 }
 
+static void transpose_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr = batch_axes_too(&rule->attr[TRANSPOSE_AXES].list);
+    rule->result[0] = rule_apply1("transpose", rule->operand[0], &attr);
+}
+
 static int transpose_factors(const tw_signature *signature, tw_factor *out) {
     const tw_shape *axes = &signature->attr[TRANSPOSE_AXES].list;
     tw_shape shape = signature->result[0].shape;
@@ -161,6 +179,10 @@ static const tw_attr_spec transpose_attributes[] = {
     {"axes", TW_ATTR_INTS, NULL, NULL, "the operand's axis that each axis of the result is"}, {0}};
 static const tw_sample transpose_samples[] = {
     {.operands = "f64[2,3,4]", .attributes = "axes=[2,0,1]"},
+    {.operands = "f64[2,3,1,2,2]", .attributes = "axes=[3,1,4,2,0]"},
+    {.operands = "f64[2,3]", .attributes = "axes=[0,1]"},
+    {.operands = "bool[2,3]", .attributes = "axes=[1,0]"},
+    {.operands = "u8[3,2]", .attributes = "axes=[1,0]"},
     {.operands = "f64[1,5]", .attributes = "axes=[1,0]"},
     {.operands = "f64[0,3]", .attributes = "axes=[1,0]"},
     {.operands = "f64[]", .attributes = "axes=[]"},
@@ -176,6 +198,7 @@ static const tw_operator op_transpose = {
     .attributes = transpose_attributes,
     .infer = transpose_infer,
     .vjp = transpose_vjp,
+    .batch = transpose_batch,
     .factors = transpose_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,
@@ -230,6 +253,13 @@ static void broadcast_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[0] = reduction_apply(rule->d_result[0], TW_SUM, &added);
 }
 
+static void broadcast_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr[] = {batch_list(rule->size, &rule->attr[BROADCAST_SHAPE].list),
+                      batch_axes_too(&rule->attr[BROADCAST_AXES].list)};
+    rule->result[0] = rule_apply1("broadcast", rule->operand[0], attr);
+}
+
 static int broadcast_factors(const tw_signature *signature, tw_factor *out) {
     const tw_shape *axes = &signature->attr[BROADCAST_AXES].list;
     int n = rule_factors_stated(signature, BROADCAST_SHAPE, out);
@@ -244,6 +274,9 @@ static const tw_attr_spec broadcast_attributes[] = {
     {0}};
 static const tw_sample broadcast_samples[] = {
     {.operands = "f64[3]", .attributes = "shape=[2,3,4], axes=[1]"},
+    {.operands = "f64[2,3]", .attributes = "shape=[2,3], axes=[0,1]"},
+    {.operands = "f64[2]", .attributes = "shape=[1,2,1,2], axes=[3]"},
+    {.operands = "i64[2]", .attributes = "shape=[2,3], axes=[0]"},
     {.operands = "f64[2,4]", .attributes = "shape=[2,3,4], axes=[0,2]"},
     {.operands = "f64[]", .attributes = "shape=[2,3], axes=[]"},
     {.operands = "f64[1]", .attributes = "shape=[1,4], axes=[0]"},
@@ -261,6 +294,7 @@ static const tw_operator op_broadcast = {
     .attributes = broadcast_attributes,
     .infer = broadcast_infer,
     .vjp = broadcast_vjp,
+    .batch = broadcast_batch,
     .factors = broadcast_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,
@@ -298,6 +332,12 @@ static void reverse_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[0] = rule_apply1("reverse", rule->d_result[0], rule->attr);
 }
 
+static void reverse_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr = batch_axes(&rule->attr[REVERSE_AXES].list);
+    rule->result[0] = rule_apply1("reverse", rule->operand[0], &attr);
+}
+
 static int reverse_factors(const tw_signature *signature, tw_factor *out) {
     const tw_shape *axes = &signature->attr[REVERSE_AXES].list;
     int n = rule_factors_elementwise(signature, out);
@@ -309,6 +349,10 @@ static const tw_attr_spec reverse_attributes[] = {
     {"axes", TW_ATTR_INTS, NULL, NULL, "the axes that run backwards"}, {0}};
 static const tw_sample reverse_samples[] = {
     {.operands = "f64[3,4]", .attributes = "axes=[1]"},
+    {.operands = "f64[3,4]", .attributes = "axes=[]"},
+    {.operands = "f64[]", .attributes = "axes=[]"},
+    {.operands = "f64[2,3,2]", .attributes = "axes=[2,1,0]"},
+    {.operands = "u8[3,2]", .attributes = "axes=[1]"},
     {.operands = "f64[2,3,2]", .attributes = "axes=[0,2]"},
     {.operands = "f64[1]", .attributes = "axes=[0]"},
     {.operands = "f64[0,3]", .attributes = "axes=[0]"},
@@ -324,6 +368,7 @@ static const tw_operator op_reverse = {
     .attributes = reverse_attributes,
     .infer = reverse_infer,
     .vjp = reverse_vjp,
+    .batch = reverse_batch,
     .factors = reverse_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,

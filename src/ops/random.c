@@ -9,6 +9,7 @@
 #include "base/number.h"
 #include "base/parallel.h"
 #include "ir/graph.h"
+#include "ops/batch.h"
 #include "ops/families.h"
 #include "ops/rules.h"
 
@@ -45,6 +46,25 @@ static int factors(const tw_signature *signature, tw_factor *out) {
         out[i].attr.whole = FULL + 1;
     }
     return n;
+}
+
+/* Other numbers for each example: they are pieces of one array, whose axis 0 they are. vmap asks
+ * for this also where no operand is batched. */
+static void batch(tw_graph *graph, tw_batch *rule) {
+    const tw_attr *attr = rule->attr;
+    if (rule->batched[0] || attr[SHAPE].list.rank == TW_MAX_RANK) {
+        rule->result[0] = rule_fail(
+            graph, rule->batched[0] ? TW_ERR_UNSUPPORTED : TW_ERR_SHAPE, "random_bits: %s",
+            rule->batched[0] ? "the run is one for all examples, which draw other numbers anyway"
+                             : "no rank is left for an axis of examples");
+        return;
+    }
+    const tw_shape *full = &attr[attr[FULL].list.rank ? FULL : SHAPE].list;
+    tw_attr wide[ATTRS] = {attr[KEY], batch_list(rule->size, &attr[SHAPE].list),
+                           batch_list(rule->size, full), attr[OFFSET]};
+    if (!attr[FULL].list.rank) wide[FULL] = attr[FULL];
+    if (attr[OFFSET].list.rank) wide[OFFSET] = batch_list(0, &attr[OFFSET].list);
+    rule->result[0] = rule_apply1("random_bits", rule->operand[0], wide);
 }
 
 /* About 60 integer operations for a block of four words. */
@@ -134,6 +154,7 @@ static const tw_operator random_bits = {
     .infer = infer,
     .no_vjp = "the result is an integer that does not vary smoothly",
     .factors = factors,
+    .batch = batch,
     .cost = cost,
     .meaning = TW_MEANS_LOOPS,
     .kernel = kernel,

@@ -1,5 +1,5 @@
 /*
- * reduce and argmax. A reduction goes one run of neighbouring axes at a time, from the last; each
+ * reduce, argmax and argmin. A reduction goes one run of neighbouring axes at a time, from the last; each
  * run is (outer, count, inner) -> (outer, inner), cut into blocks by shape, whose partial results
  * are reduced in turn.
  */
@@ -12,6 +12,8 @@
 #include "base/context.h"
 #include "base/parallel.h"
 #include "ir/dimension.h"
+#include "ops/batch.h"
+#include "ir/graph.h"
 #include "ops/families.h"
 #include "ops/reduce_kernels.h"
 #include "ops/rules.h"
@@ -254,18 +256,45 @@ static tw_value extreme_vjp(const tw_vjp *rule) {
     return tw_select(hit, spread(part, rule), zero);
 }
 
-/* The product of the others: that of the elements that are not 0, unless another one is 0. */
+/* x with the axes that stay in front and all others as one last axis. */
+static tw_value gathered(tw_value x, const tw_vjp *rule, int *order) {
+    const tw_shape *axes = &rule->attr[REDUCE_AXES].list;
+    tw_shape shape = rule->operand_type[0].shape, flat = {0};
+    bool reduced[TW_MAX_RANK] = {false};
+    int n = 0;
+    for (int i = 0; i < axes->rank; i++) reduced[axes->dim[i]] = true;
+    for (int i = 0; i < shape.rank; i++) {
+        if (reduced[i]) continue;
+        flat.dim[flat.rank++] = shape.dim[i];
+        order[n++] = i;
+    }
+    int64_t count = 1;
+    for (int i = 0; i < shape.rank; i++) {
+        if (!reduced[i]) continue;
+        count = tw_dim_mul(x.graph->module->context, count, shape.dim[i]);
+        order[n++] = i;
+    }
+    flat.dim[flat.rank++] = count;
+    return tw_reshape(tw_permute(x, order), flat);
+}
+
+/* The product of all before each element and all after it: no division, so zeros do no harm. */
 static tw_value prod_vjp(const tw_vjp *rule) {
     const tw_shape *axes = &rule->attr[REDUCE_AXES].list;
-    tw_value x = rule->operand[0], zero = tw_literal(x, 0);
-    tw_value is_zero = tw_compare(TW_EQ, x, zero);
-    tw_value as_one = tw_cast(is_zero, rule->operand_type[0].dtype);
-    tw_value zeros = reduction_apply(as_one, TW_SUM, axes);
-    tw_value safe = tw_select(is_zero, tw_literal(x, 1), x);
-    tw_value product = reduction_apply(safe, TW_PROD, axes);
-    tw_value others = tw_div(spread(tw_mul(rule->d_result[0], product), rule), safe);
-    tw_value alone = tw_compare(TW_EQ, spread(zeros, rule), as_one);
-    return tw_select(alone, others, zero);
+    if (axes->rank == 0) return rule->d_result[0];
+    tw_shape shape = rule->operand_type[0].shape, moved = {.rank = shape.rank};
+    int order[TW_MAX_RANK] = {0}, back[TW_MAX_RANK] = {0};
+    tw_value flat = gathered(rule->operand[0], rule, order);
+    for (int i = 0; i < shape.rank; i++) {
+        back[order[i]] = i;
+        moved.dim[i] = shape.dim[order[i]];
+    }
+    const tw_cumulative_opts before = {.exclusive = true};
+    const tw_cumulative_opts after = {.exclusive = true, .reverse = true};
+    tw_value others =
+        tw_mul(tw_cumulative(TW_PROD, flat, -1, &before), tw_cumulative(TW_PROD, flat, -1, &after));
+    others = tw_permute(tw_reshape(others, moved), back);
+    return tw_mul(spread(rule->d_result[0], rule), others);
 }
 
 static void reduce_vjp(tw_graph *graph, tw_vjp *rule) {
@@ -275,6 +304,12 @@ static void reduce_vjp(tw_graph *graph, tw_vjp *rule) {
     case TW_PROD: rule->d_operand[0] = prod_vjp(rule); break;
     default: rule->d_operand[0] = extreme_vjp(rule); break;
     }
+}
+
+static void reduce_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr[] = {rule->attr[REDUCE_HOW], batch_axes(&rule->attr[REDUCE_AXES].list)};
+    rule->result[0] = rule_apply1("reduce", rule->operand[0], attr);
 }
 
 static int reduce_factors(const tw_signature *signature, tw_factor *out) {
@@ -310,11 +345,22 @@ static const tw_sample reduce_samples[] = {
     {.operands = "f64[4,3]", .attributes = "how=max, axes=[1]", .distinct = true},
     {.operands = "f64[4,3]", .attributes = "how=min, axes=[0,1]", .distinct = true},
     {.operands = "f64[2,4]", .attributes = "how=prod, axes=[1]", .low = 0.5, .high = 2},
+    {.operands = "f64[2,3,2]", .attributes = "how=prod, axes=[0,2]"},
+    {.operands = "f64[2,3]", .attributes = "how=prod, axes=[]"},
+    {.operands = "f64[2,3,2]", .attributes = "how=max, axes=[2,0]", .distinct = true},
+    {.operands = "f64[2,1,3]", .attributes = "how=min, axes=[1]", .distinct = true},
+    {.operands = "f64[2,3]", .attributes = "how=max, axes=[]", .distinct = true},
+    {.operands = "f64[0,3]", .attributes = "how=prod, axes=[0]"},
     {.operands = "f64[1]", .attributes = "how=sum, axes=[0]"},
     {.operands = "f64[]", .attributes = "how=sum, axes=[]"},
     {.operands = "f64[0,3]", .attributes = "how=sum, axes=[0]"},
     {.operands = "f64[3,0]", .attributes = "how=max, axes=[0]"},
     {.operands = "i32[3,4]", .attributes = "how=sum, axes=[1]"},
+    {.operands = "i64[3,4]", .attributes = "how=prod, axes=[0,1]"},
+    {.operands = "i32[0,4]", .attributes = "how=max, axes=[0]"},
+    {.operands = "u8[0,4]", .attributes = "how=min, axes=[0]"},
+    {.operands = "u32[3,4]", .attributes = "how=min, axes=[0]"},
+    {.operands = "bool[3,4]", .attributes = "how=min, axes=[1]"},
     {.operands = "bool[3,4]", .attributes = "how=max, axes=[0]"},
     {0},
 };
@@ -328,6 +374,7 @@ static const tw_operator op_reduce = {
     .attributes = reduce_attributes,
     .infer = reduce_infer,
     .vjp = reduce_vjp,
+    .batch = reduce_batch,
     .factors = reduce_factors,
     .cost = reduce_cost,
     .meaning = TW_MEANS_LOOPS,
@@ -361,7 +408,7 @@ typedef struct argmax_work {
 } argmax_work;
 
 /* The first NaN wins over all numbers. */
-#define ARGMAX_BODY(name, T)                                                                       \
+#define ARG_BODY(name, T, beats)                                                                   \
     static void name(void *argument, int64_t begin, int64_t end) {                                 \
         const argmax_work *w = argument;                                                           \
         for (int64_t i = begin; i < end; i++) {                                                    \
@@ -370,22 +417,27 @@ typedef struct argmax_work {
             int64_t at = 0;                                                                        \
             for (int64_t k = 1; k < w->count; k++) {                                               \
                 T it = x[k * w->inner];                                                            \
-                if (it > best || (it != it && best == best)) best = it, at = k;                    \
+                if (it beats best || (it != it && best == best)) best = it, at = k;                \
             }                                                                                      \
             w->out[i] = (int32_t)at;                                                               \
         }                                                                                          \
     }
-ARGMAX_BODY(argmax_f32, float)
-ARGMAX_BODY(argmax_f64, double)
-ARGMAX_BODY(argmax_i32, int32_t)
-ARGMAX_BODY(argmax_i64, int64_t)
-ARGMAX_BODY(argmax_u8, uint8_t)
-ARGMAX_BODY(argmax_u32, uint32_t)
+#define ARG_BODIES(name, beats)                                                                    \
+    ARG_BODY(name##_f32, float, beats)                                                             \
+    ARG_BODY(name##_f64, double, beats)                                                            \
+    ARG_BODY(name##_i32, int32_t, beats)                                                           \
+    ARG_BODY(name##_i64, int64_t, beats)                                                           \
+    ARG_BODY(name##_u8, uint8_t, beats)                                                            \
+    ARG_BODY(name##_u32, uint32_t, beats)                                                          \
+    static const parallel_body name##_bodies[TW_F64 + 1] =                                         \
+        {                                                                                          \
+            [TW_F32] = name##_f32, [TW_F64] = name##_f64, [TW_I32] = name##_i32,                   \
+            [TW_I64] = name##_i64, [TW_U8] = name##_u8,   [TW_U32] = name##_u32,                   \
+            [TW_BOOL] = name##_u8};
+ARG_BODIES(argmax, >)
+ARG_BODIES(argmin, <)
 
-static tw_status argmax_kernel(const tw_kernel_call *call) {
-    static const parallel_body body[TW_F64 + 1] = {
-        [TW_F32] = argmax_f32, [TW_F64] = argmax_f64, [TW_I32] = argmax_i32, [TW_I64] = argmax_i64,
-        [TW_U8] = argmax_u8,   [TW_U32] = argmax_u32, [TW_BOOL] = argmax_u8};
+static tw_status arg_kernel(const tw_kernel_call *call, const parallel_body *body) {
     const tw_signature *signature = &call->signature;
     tw_type x = signature->operand[0];
     int axis = (int)signature->attr[ARGMAX_AXIS].i;
@@ -400,6 +452,18 @@ static tw_status argmax_kernel(const tw_kernel_call *call) {
     int64_t grain = 4 * BLOCK / work.count;
     tw_parallel_for(signature->context, results, grain > 1 ? grain : 1, body[x.dtype], &work);
     return TW_OK;
+}
+
+static void argmax_batch(tw_graph *graph, tw_batch *rule) {
+    tw_attr attr = tw_attr_int(rule->attr[ARGMAX_AXIS].i + 1);
+    rule->result[0] = tw_apply(graph, rule->op->name, 1, rule->operand, &attr, NULL);
+}
+
+static tw_status argmax_kernel(const tw_kernel_call *call) {
+    return arg_kernel(call, argmax_bodies);
+}
+static tw_status argmin_kernel(const tw_kernel_call *call) {
+    return arg_kernel(call, argmin_bodies);
 }
 
 static int argmax_factors(const tw_signature *signature, tw_factor *out) {
@@ -433,14 +497,31 @@ static const tw_operator op_argmax = {
     .attributes = argmax_attributes,
     .infer = argmax_infer,
     .no_vjp = "indices have no gradient",
+    .batch = argmax_batch,
     .factors = argmax_factors,
     .cost = reduce_cost,
     .meaning = TW_MEANS_LOOPS,
     .kernel = argmax_kernel,
     .samples = argmax_samples,
 };
+static const tw_operator op_argmin = {
+    .name = "argmin",
+    .formula = "y = the least i for which x[.., i, ..] is the minimum along axis",
+    .semantics = "the first of equals; NaN counts as the least; an empty axis is refused",
+    .operands = "x",
+    .results = "y",
+    .attributes = argmax_attributes,
+    .infer = argmax_infer,
+    .no_vjp = "indices have no gradient",
+    .batch = argmax_batch,
+    .factors = argmax_factors,
+    .cost = reduce_cost,
+    .meaning = TW_MEANS_LOOPS,
+    .kernel = argmin_kernel,
+    .samples = argmax_samples,
+};
 
-const tw_operator *const ops_reduction[] = {&op_reduce, &op_argmax, NULL};
+const tw_operator *const ops_reduction[] = {&op_reduce, &op_argmax, &op_argmin, NULL};
 
 /* ---- functions ---- */
 
@@ -456,6 +537,40 @@ tw_value tw_sum(tw_value x) {
     for (int i = 0; i < axes.rank; i++) axes.dim[i] = i;
     return reduction_apply(x, TW_SUM, &axes);
 }
+
+tw_value tw_reduce(tw_reduction how, tw_value x, int n, const int *axes, bool keep) {
+    if (!rule_usable("reduce", 1, &x)) return rule_poison(x.graph);
+    tw_shape list = {.rank = n}, kept = tw_shape_of(x);
+    if (n < 0 || n > TW_MAX_RANK || (n > 0 && !axes) || how < TW_SUM || how > TW_PROD) {
+        return rule_fail(x.graph, TW_ERR_ARGUMENT,
+                         "reduce: how %d over %d axes, expected a tw_reduction and a list of 0 to "
+                         "%d axes",
+                         (int)how, n, TW_MAX_RANK);
+    }
+    for (int i = 0; i < n; i++) {
+        int axis = rule_axis_of("reduce", x, axes[i]);
+        if (axis < 0) return rule_poison(x.graph);
+        list.dim[i] = axis;
+        kept.dim[axis] = 1;
+    }
+    tw_value y = reduction_apply(x, how, &list);
+    return keep && n > 0 ? tw_reshape(y, kept) : y;
+}
+
+/* Of bool only: the extreme of numbers says nothing of truth. */
+static tw_value truth(const char *name, tw_reduction how, tw_value x, int axis, bool keep) {
+    if (!rule_usable(name, 1, &x)) return rule_poison(x.graph);
+    if (tw_dtype_of(x) != TW_BOOL) {
+        return rule_fail(x.graph, TW_ERR_TYPE,
+                         "%s: the operand is %s, expected bool; tw_compare "
+                         "gives it",
+                         name, tw_dtype_name(tw_dtype_of(x)));
+    }
+    return tw_reduce(how, x, 1, &axis, keep);
+}
+
+tw_value tw_any(tw_value x, int axis, bool keep) { return truth("any", TW_MAX, x, axis, keep); }
+tw_value tw_all(tw_value x, int axis, bool keep) { return truth("all", TW_MIN, x, axis, keep); }
 
 static tw_value along(const char *name, tw_value x, tw_reduction how, int axis, bool keep) {
     if (!rule_usable(name, 1, &x)) return rule_poison(x.graph);
@@ -475,6 +590,9 @@ tw_value tw_max_axis(tw_value x, int axis, bool keep) {
 }
 tw_value tw_min_axis(tw_value x, int axis, bool keep) {
     return along("min_axis", x, TW_MIN, axis, keep);
+}
+tw_value tw_prod_axis(tw_value x, int axis, bool keep) {
+    return along("prod_axis", x, TW_PROD, axis, keep);
 }
 
 /* The number of elements as a scalar of x's type; counted when the program runs if symbolic. */
@@ -499,10 +617,13 @@ tw_value tw_mean_axis(tw_value x, int axis, bool keep) {
     return tw_div(sum, count_of(tw_full(x.graph, type.dtype, line, 1)));
 }
 
-tw_value tw_argmax(tw_value x, int axis) {
-    if (!rule_usable("argmax", 1, &x)) return rule_poison(x.graph);
-    axis = rule_axis_of("argmax", x, axis);
+static tw_value arg(const char *name, tw_value x, int axis) {
+    if (!rule_usable(name, 1, &x)) return rule_poison(x.graph);
+    axis = rule_axis_of(name, x, axis);
     if (axis < 0) return rule_poison(x.graph);
     tw_attr attr = tw_attr_int(axis);
-    return rule_apply1("argmax", x, &attr);
+    return rule_apply1(name, x, &attr);
 }
+
+tw_value tw_argmax(tw_value x, int axis) { return arg("argmax", x, axis); }
+tw_value tw_argmin(tw_value x, int axis) { return arg("argmin", x, axis); }

@@ -15,6 +15,7 @@ tw_status rule_type(const tw_signature *signature, int operand, unsigned set) {
                          : set == TYPES_INTEGER ? "an integer type"
                          : set == TYPES_NUMBER  ? "a number type that has kernels"
                          : set == TYPES_BOOL    ? "bool"
+                         : set == TYPES_BITS    ? "bool or an integer type"
                                                 : "a type that has kernels";
     return tw_refuse(signature, TW_ERR_TYPE, "operand %d is %s, expected %s; tw_cast converts",
                      operand, tw_dtype_name(dtype), wanted);
@@ -116,6 +117,7 @@ tw_status rule_infer_same(tw_signature *signature) { return infer_same(signature
 tw_status rule_infer_float(tw_signature *signature) { return infer_same(signature, TYPES_FLOAT); }
 tw_status rule_infer_number(tw_signature *signature) { return infer_same(signature, TYPES_NUMBER); }
 tw_status rule_infer_bool(tw_signature *signature) { return infer_same(signature, TYPES_BOOL); }
+tw_status rule_infer_bits(tw_signature *signature) { return infer_same(signature, TYPES_BITS); }
 
 tw_factor rule_factor(tw_factor_kind kind, int64_t size) {
     tw_factor factor = {.kind = kind, .size = size};

@@ -15,6 +15,7 @@ enum {
     TYPES_INTEGER = TYPES_INDEX | TYPES_OF(TW_U8) | TYPES_OF(TW_U32),
     TYPES_NUMBER = TYPES_FLOAT | TYPES_INTEGER,
     TYPES_BOOL = TYPES_OF(TW_BOOL),
+    TYPES_BITS = TYPES_BOOL | TYPES_INTEGER,
     TYPES_ALL = TYPES_NUMBER | TYPES_BOOL /* all that have kernels */
 };
 static inline bool type_in(tw_dtype dtype, unsigned set) {
@@ -42,6 +43,7 @@ tw_status rule_infer_same(tw_signature *signature);   /* any type with kernels *
 tw_status rule_infer_float(tw_signature *signature);  /* floats */
 tw_status rule_infer_number(tw_signature *signature); /* floats and integers */
 tw_status rule_infer_bool(tw_signature *signature);
+tw_status rule_infer_bits(tw_signature *signature); /* bool and integers */
 
 /* A factor in no operand and no result yet. */
 tw_factor rule_factor(tw_factor_kind kind, int64_t size);

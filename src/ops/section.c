@@ -5,6 +5,7 @@
 
 #include "ir/dimension.h"
 #include "ir/graph.h"
+#include "ops/batch.h"
 #include "ops/pieces.h"
 #include "ops/rules.h"
 
@@ -101,6 +102,14 @@ static void slice_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[0] = pad_by(rule->d_result[0], &low, &high, &interior, zero);
 }
 
+static void slice_batch(tw_graph *graph, tw_batch *rule) {
+    (void)graph;
+    tw_attr attr[] = {batch_list(0, &rule->attr[SLICE_START].list),
+                      batch_list(rule->size, &rule->attr[SLICE_LIMIT].list),
+                      batch_list(1, &rule->attr[SLICE_STEP].list)};
+    rule->result[0] = rule_apply1("slice", rule->operand[0], attr);
+}
+
 /* One dimension of operand 0 and the result: passes where it is left as it is. */
 static int kept_factors(const tw_signature *signature, int axis, bool kept, tw_factor *out) {
     int64_t from = signature->operand[0].shape.dim[axis], to = signature->result[0].shape.dim[axis];
@@ -141,6 +150,11 @@ static const tw_sample slice_samples[] = {
     {.operands = "f64[4,6]", .attributes = "start=[1,0], limit=[3,6], step=[1,1]"},
     {.operands = "f64[7,3]", .attributes = "start=[1,0], limit=[7,2], step=[3,1]"},
     {.operands = "f64[1,3]", .attributes = "start=[0,2], limit=[1,3], step=[1,1]"},
+    {.operands = "f64[2,7,5]", .attributes = "start=[0,1,0], limit=[2,6,5], step=[1,2,4]"},
+    {.operands = "f64[4]", .attributes = "start=[1], limit=[4], step=[9]"},
+    {.operands = "f64[]", .attributes = "start=[], limit=[], step=[]"},
+    {.operands = "f64[0,3]", .attributes = "start=[0,1], limit=[0,3], step=[1,1]"},
+    {.operands = "bool[6]", .attributes = "start=[1], limit=[6], step=[3]"},
     {.operands = "f64[5]", .attributes = "start=[2], limit=[2], step=[1]"},
     {.operands = "i32[5]", .attributes = "start=[0], limit=[5], step=[2]"},
     {0},
@@ -154,6 +168,7 @@ const tw_operator op_slice = {
     .attributes = slice_attributes,
     .infer = slice_infer,
     .vjp = slice_vjp,
+    .batch = slice_batch,
     .factors = slice_factors,
     .cost = slice_cost,
     .meaning = TW_MEANS_MAP,
@@ -252,24 +267,41 @@ static void pad_vjp(tw_graph *graph, tw_vjp *rule) {
     rule->d_operand[1] = tw_sum(tw_select(mask, tw_literal(d, 0), d));
     bool ends = false, gaps = false;
     for (int i = 0; i < from.rank; i++) {
+        if (from.dim[i] < 0) { /* symbolic: low, high >= 0 */
+            if (low.dim[i] || high.dim[i]) d = tw_slice(d, i, low.dim[i], from.dim[i]);
+            low.dim[i] = high.dim[i] = 0;
+        }
         ends = ends || low.dim[i] || high.dim[i];
         gaps = gaps || step.dim[i];
         low.dim[i] = -low.dim[i];
         high.dim[i] = -high.dim[i];
         step.dim[i] += 1;
     }
-    bool known = shape_known(from);
-    if (ends && known) d = pad_by(d, &low, &high, &none, zero);
-    if (ends && !known) { /* low, high >= 0 where the extent is symbolic */
-        for (int i = 0; i < from.rank; i++) {
-            if (low.dim[i] || high.dim[i]) d = tw_slice(d, i, -low.dim[i], from.dim[i]);
-        }
-    }
+    if (ends) d = pad_by(d, &low, &high, &none, zero);
     if (gaps) {
         tw_attr attr[] = {tw_attr_dims(none), tw_attr_dims(tw_shape_of(d)), tw_attr_dims(step)};
         d = rule_apply1("slice", d, attr);
     }
     rule->d_operand[0] = d;
+}
+
+/* A value for each example: it is chosen wherever truth values padded alike are false. */
+static void pad_batch(tw_graph *graph, tw_batch *rule) {
+    tw_value x = rule_batched(rule, 0), value = rule->operand[1];
+    const tw_type *type = &rule->operand_type[0];
+    const tw_attr *attr = rule->attr;
+    tw_attr wide[] = {batch_list(0, &attr[PAD_LOW].list), batch_list(0, &attr[PAD_HIGH].list),
+                      batch_list(0, &attr[PAD_INTERIOR].list)};
+    tw_value fill = rule->batched[1] ? tw_zeros(graph, type->dtype, TW_SHAPE()) : value;
+    tw_value padded = rule_apply2("pad", x, fill, wide);
+    rule->result[0] = padded;
+    if (!rule->batched[1] || !tw_ok(padded)) return;
+    tw_shape shape = tw_shape_of(padded), column = {.rank = shape.rank};
+    for (int i = 0; i < column.rank; i++) column.dim[i] = i ? 1 : rule->size;
+    tw_value ones = tw_full(graph, TW_BOOL, type->shape, 1);
+    tw_value inside = rule_apply2("pad", ones, tw_full(graph, TW_BOOL, TW_SHAPE(), 0), attr);
+    value = tw_broadcast(tw_reshape(value, column), shape);
+    rule->result[0] = tw_select(inside, padded, value);
 }
 
 static int pad_factors(const tw_signature *signature, tw_factor *out) {
@@ -293,6 +325,11 @@ static const tw_sample pad_samples[] = {
     {.operands = "f64[3,2] f64[]", .attributes = "low=[0,1], high=[1,0], interior=[2,0]"},
     {.operands = "f64[4,5] f64[]", .attributes = "low=[-1,2], high=[0,-3], interior=[0,1]"},
     {.operands = "f64[1] f64[]", .attributes = "low=[0], high=[0], interior=[3]"},
+    {.operands = "f64[5] f64[]", .attributes = "low=[-2], high=[-3], interior=[0]"},
+    {.operands = "f64[4,3] f64[]", .attributes = "low=[-2,-1], high=[3,-1], interior=[2,1]"},
+    {.operands = "f64[3] f64[]", .attributes = "low=[0], high=[0], interior=[0]"},
+    {.operands = "f64[] f64[]", .attributes = "low=[], high=[], interior=[]"},
+    {.operands = "bool[3] bool[]", .attributes = "low=[1], high=[0], interior=[1]"},
     {.operands = "f64[0,2] f64[]", .attributes = "low=[1,0], high=[1,0], interior=[0,0]"},
     {.operands = "i32[3] i32[]", .attributes = "low=[2], high=[-1], interior=[0]"},
     {0},
@@ -306,6 +343,7 @@ const tw_operator op_pad = {
     .attributes = pad_attributes,
     .infer = pad_infer,
     .vjp = pad_vjp,
+    .batch = pad_batch,
     .factors = pad_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,
@@ -362,6 +400,13 @@ static void concat_vjp(tw_graph *graph, tw_vjp *rule) {
     }
 }
 
+static void concat_batch(tw_graph *graph, tw_batch *rule) {
+    tw_value in[32];
+    for (int i = 0; i < rule->n_operands; i++) in[i] = rule_batched(rule, i);
+    tw_attr attr = tw_attr_int(rule->attr[CONCAT_AXIS].i + 1);
+    rule->result[0] = tw_apply(graph, "concat", rule->n_operands, in, &attr, NULL);
+}
+
 static int concat_factors(const tw_signature *signature, tw_factor *out) {
     int axis = (int)signature->attr[CONCAT_AXIS].i, n = 0;
     tw_shape shape = signature->result[0].shape;
@@ -386,6 +431,9 @@ static const tw_attr_spec concat_attributes[] = {
 static const tw_sample concat_samples[] = {
     {.operands = "f64[2,3] f64[2,1] f64[2,2]", .attributes = "axis=1"},
     {.operands = "f64[2,3] f64[1,3]", .attributes = "axis=0"},
+    {.operands = "f64[2,1,3] f64[2,2,3] f64[2,0,3] f64[2,1,3]", .attributes = "axis=1"},
+    {.operands = "f64[0] f64[0]", .attributes = "axis=0"},
+    {.operands = "i64[1] i64[3]", .attributes = "axis=0"},
     {.operands = "f64[0,2] f64[3,2]", .attributes = "axis=0"},
     {.operands = "f64[1]", .attributes = "axis=0"},
     {.operands = "bool[2] bool[3]", .attributes = "axis=0"},
@@ -400,6 +448,7 @@ const tw_operator op_concat = {
     .attributes = concat_attributes,
     .infer = concat_infer,
     .vjp = concat_vjp,
+    .batch = concat_batch,
     .factors = concat_factors,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_MAP,
@@ -422,6 +471,47 @@ tw_value tw_slice(tw_value x, int axis, int64_t start, int64_t size) {
     }
     tw_attr attr[] = {tw_attr_dims(first), tw_attr_dims(limit), tw_attr_dims(step)};
     return rule_apply1("slice", x, attr);
+}
+
+/* Python's bound: from the end where negative, then cut to low..high. */
+static int64_t bound(int64_t at, int64_t extent, int64_t low, int64_t high) {
+    if (at < 0) at = at < -extent ? low : at + extent;
+    return at < low ? low : at > high ? high : at;
+}
+
+/* Backwards is a slice of the same elements forwards, reversed. */
+tw_value tw_slice_step(tw_value x, int axis, int64_t start, int64_t stop, int64_t step) {
+    if (!rule_usable("slice_step", 1, &x)) return rule_poison(x.graph);
+    axis = rule_axis_of("slice_step", x, axis);
+    if (axis < 0) return rule_poison(x.graph);
+    tw_shape limit = tw_shape_of(x), first = {.rank = limit.rank}, steps = {.rank = limit.rank};
+    int64_t extent = limit.dim[axis];
+    if (step == 0 || step == INT64_MIN) {
+        return rule_fail(x.graph, TW_ERR_ARGUMENT, "slice_step: step is %lld, expected not 0",
+                         (long long)step);
+    }
+    if (extent < 0) {
+        return rule_fail(x.graph, TW_ERR_UNSUPPORTED,
+                         "slice_step: axis %d has a symbolic extent; tw_slice takes one", axis);
+    }
+    for (int i = 0; i < steps.rank; i++) steps.dim[i] = 1;
+    int64_t size = step < 0 ? -step : step, from, to;
+    if (step > 0) {
+        from = bound(start, extent, 0, extent);
+        to = bound(stop, extent, 0, extent);
+        to = to < from ? from : to;
+    } else { /* down from `start` to the last element above `stop` */
+        int64_t high = bound(start, extent, -1, extent - 1);
+        int64_t low = stop == TW_END ? -1 : bound(stop, extent, -1, extent - 1);
+        from = low < high ? high - (high - low - 1) / size * size : 0;
+        to = low < high ? high + 1 : 0;
+    }
+    steps.dim[axis] = size;
+    first.dim[axis] = from;
+    limit.dim[axis] = to;
+    tw_attr attr[] = {tw_attr_dims(first), tw_attr_dims(limit), tw_attr_dims(steps)};
+    tw_value y = rule_apply1("slice", x, attr);
+    return step < 0 ? tw_reverse(y, axis) : y;
 }
 
 tw_value tw_pad(tw_value x, int axis, int64_t low, int64_t high, double number) {

@@ -1,6 +1,5 @@
 /*
- * Where values come from: inputs, variables, constants, calls of functions; and stop_gradient,
- * where gradients end.
+ * Where values come from: inputs, variables, constants; and stop_gradient, where gradients end.
  */
 #include <string.h>
 #include <thalweg/operators.h>
@@ -16,7 +15,6 @@ enum { INPUT_NAME, INPUT_DTYPE, INPUT_SHAPE };
 enum { VARIABLE_PATH, VARIABLE_DTYPE, VARIABLE_SHAPE, VARIABLE_TRAINABLE };
 enum { CONSTANT_DTYPE, CONSTANT_SHAPE, CONSTANT_DATA };
 enum { SPLAT_DTYPE, SPLAT_SHAPE, SPLAT_VALUE };
-enum { CALL_FUNCTION };
 
 static const char no_operands[] = "it has no operands";
 
@@ -212,50 +210,6 @@ static const tw_operator op_splat = {
     .samples = splat_samples,
 };
 
-/* ---- call ---- */
-
-/* The one operator whose number of results is not fixed: the function's outputs say it. */
-static tw_status call_infer(tw_signature *signature) {
-    const tw_graph *function = signature->attr[CALL_FUNCTION].function;
-    if (!function) return tw_refuse(signature, TW_ERR_NULL, "no function is given");
-    if (function->inputs.count != (size_t)signature->n_operands) {
-        return tw_refuse(signature, TW_ERR_ARGUMENT, "%d operands, but @%s has %zu inputs",
-                         signature->n_operands, function->name, function->inputs.count);
-    }
-    if (function->outputs.count < 1 || function->outputs.count > TW_MAX_RESULTS) {
-        return tw_refuse(signature, TW_ERR_ARGUMENT, "@%s has %zu outputs, expected 1 to %d",
-                         function->name, function->outputs.count, TW_MAX_RESULTS);
-    }
-    for (int i = 0; i < signature->n_operands; i++) {
-        tw_type want = function->values.at[function->inputs.at[i]].type;
-        tw_type have = signature->operand[i];
-        if (have.dtype == want.dtype && shape_equal(have.shape, want.shape)) continue;
-        return tw_refuse(signature, TW_ERR_SHAPE,
-                         "operand %d is not of the type of input %d of @%s", i, i, function->name);
-    }
-    signature->n_results = (int)function->outputs.count;
-    for (int i = 0; i < signature->n_results; i++) {
-        signature->result[i] = function->values.at[function->outputs.at[i]].type;
-    }
-    return TW_OK;
-}
-
-static const tw_attr_spec call_attributes[] = {
-    {"function", TW_ATTR_FUNCTION, NULL, NULL, "a function of the module"}, {0}};
-static const tw_operator op_call = {
-    .name = "call",
-    .formula = "y = function(x)",
-    .semantics = "as the function's nodes in the place of the call; its gradient is theirs",
-    .operands = "x...",
-    .results = "y...",
-    .attributes = call_attributes,
-    .infer = call_infer,
-    .factors = rule_factors_whole,
-    .cost = rule_cost_bytes,
-    .meaning = TW_MEANS_STATE,
-    .no_samples = "its meaning is the function's",
-};
-
 /* ---- stop_gradient ---- */
 
 SCALAR_1(copy_8, uint8_t, uint8_t, x)
@@ -274,6 +228,7 @@ static const tw_operator op_stop_gradient = {
     .results = "y",
     .infer = rule_infer_same,
     .vjp = rule_vjp_zero,
+    .batch = rule_batch_leading,
     .factors = rule_factors_elementwise,
     .cost = rule_cost_bytes,
     .meaning = TW_MEANS_SCALAR,
@@ -288,7 +243,7 @@ static const tw_operator op_stop_gradient = {
 };
 
 const tw_operator *const ops_state[] = {
-    &op_input, &op_variable, &op_constant, &op_splat, &op_call, &op_stop_gradient, NULL,
+    &op_input, &op_variable, &op_constant, &op_splat, &op_stop_gradient, NULL,
 };
 
 tw_value tw_stop_gradient(tw_value x) { return rule_apply1("stop_gradient", x, NULL); }

@@ -40,6 +40,10 @@ FLOAT_KERNELS(exponential_less_1, expm1f(x), expm1(x))
 FLOAT_KERNELS(logarithm_of_1_more, log1pf(x), log1p(x))
 FLOAT_KERNELS(error_function, erff(x), erf(x))
 SCALAR_1(not_bool, uint8_t, uint8_t, !x)
+SCALAR_1(not_u8, uint8_t, uint8_t, ~x)
+SCALAR_1(not_i32, int32_t, int32_t, ~x)
+SCALAR_1(not_i64, int64_t, int64_t, ~x)
+SCALAR_1(not_u32, uint32_t, uint32_t, ~x)
 
 /* Floats to integers saturate, NaN gives 0. */
 #define SATURATE(T, least, most)                                                                   \
@@ -196,8 +200,10 @@ static const tw_sample half_samples[] = {
     {.operands = "f64[0,2]"},
     {0},
 };
-static const tw_sample bool_samples[] = {
-    {.operands = "bool[3,5]"}, {.operands = "bool[1]"}, {.operands = "bool[0,2]"}, {0}};
+static const tw_sample bool_samples[] = {{.operands = "bool[3,5]"}, {.operands = "bool[1]"},
+                                         {.operands = "bool[0,2]"}, {.operands = "i32[4]"},
+                                         {.operands = "i64[4]"},    {.operands = "u8[4]"},
+                                         {.operands = "u32[4]"},    {0}};
 
 /* What all entries of this file have in common. */
 #define UNARY_COMMON                                                                               \
@@ -378,10 +384,14 @@ static const tw_operator op_not = {
     UNARY_COMMON,
     .name = "not",
     .formula = "y = true where x is false",
-    .semantics = "bool only",
-    .infer = rule_infer_bool,
-    .no_vjp = "truth values have no gradient",
-    .scalar = {[TW_BOOL] = not_bool},
+    .semantics = "bool; of integers each bit",
+    .infer = rule_infer_bits,
+    .no_vjp = "truth values and bits have no gradient",
+    .scalar = {[TW_BOOL] = not_bool,
+               [TW_U8] = not_u8,
+               [TW_I32] = not_i32,
+               [TW_I64] = not_i64,
+               [TW_U32] = not_u32},
     .samples = bool_samples,
 };
 

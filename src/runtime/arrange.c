@@ -27,6 +27,7 @@ static void drop_dead(struct code *code, uint8_t *needed) {
     for (size_t i = code->instructions.count; i-- > 0;) {
         instruction *it = &code->instructions.at[i];
         bool live = false;
+        live = live || it->op->effect;
         for (int k = 0; k < it->n_results; k++) live = live || needed[it->result + (uint32_t)k];
         if (!live) continue;
         for (int k = 0; k < it->n_operands; k++)
@@ -176,7 +177,7 @@ static tw_status make_groups(struct code *code, const uses *use) {
         if (!made) return no_memory(code);
         made->first = first;
         made->count = 1;
-        while (code->instructions.at[first].scalar && made->count < GROUP_MEMBERS &&
+        while (code->instructions.at[first].scalar && !code->check && made->count < GROUP_MEMBERS &&
                first + made->count < n &&
                joins(code, first, &code->instructions.at[first + made->count]))
             made->count++;
@@ -229,7 +230,7 @@ tw_status code_arrange(struct code *code) {
     if (!status) {
         drop_dead(code, needed);
         count_uses(code, &use);
-        status = make_views(code, &use);
+        if (!code->check) status = make_views(code, &use); /* a check reads dense operands */
     }
     if (!status) {
         memset(use.all, 0, n * sizeof *use.all);

@@ -8,6 +8,7 @@ struct code *code_new(tw_context *context, const tw_compile_opts *opts) {
     if (!made) return NULL;
     made->context = context;
     made->plain = opts->plain || opts->reference;
+    made->check = opts->check;
     made->n_symbols = dimension_symbols(context);
     arena_start(&made->arena, context);
     return made;

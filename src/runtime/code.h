@@ -35,9 +35,9 @@ typedef struct instruction {
     uint32_t *operand; /* slots, or ABSENT */
     uint32_t result;   /* the first slot; the others follow */
     tw_attr *attr;
-    bool symbolic; /* an attribute has extents to be bound */
-    bool scalar;   /* run by the elementwise driver */
-    const char *scope;
+    bool symbolic;              /* an attribute has extents to be bound */
+    bool scalar;                /* run by the elementwise driver */
+    const char *scope, *source; /* source: NULL for none */
 } instruction;
 
 /* Instructions that run together; elementwise ones go over their box block by block. */
@@ -61,7 +61,7 @@ typedef struct code_variable {
 struct code {
     tw_context *context;
     arena arena;
-    bool plain;
+    bool plain, check;
     int n_symbols; /* of the context when it was compiled */
     VECTOR(struct slot) slots;
     VECTOR(instruction) instructions;

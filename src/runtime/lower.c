@@ -9,13 +9,18 @@
 #include "runtime/scalar.h"
 #include "runtime/tensor.h"
 
+/* Where a node stands. */
+typedef struct place {
+    const char *scope, *source;
+} place;
+
 typedef struct lowering {
     tw_context *context;
     struct code *code;
     tw_graph *scratch; /* where bodies of composites are built */
     bool reference;
-    int depth;         /* calls and composites that are being expanded */
-    const char *scope; /* of the composite or call that is being expanded, NULL at the top */
+    int depth;   /* calls and composites that are being expanded */
+    place outer; /* of the composite or call that is being expanded; scope NULL at the top */
 } lowering;
 
 static tw_status no_memory(const lowering *l) {
@@ -76,15 +81,17 @@ static tw_status infer_again(lowering *l, const instruction *made, tw_type *resu
 
 /* Appends an instruction; result[] holds the graph's types. Gives the first result's slot. */
 static tw_status emit(lowering *l, const tw_operator *op, int n, const uint32_t *operand,
-                      const tw_attr *attr, int n_results, const tw_type *result, const char *scope,
+                      const tw_attr *attr, int n_results, const tw_type *result, place at,
                       uint32_t *first) {
     tw_type types[TW_MAX_RESULTS];
     memcpy(types, result, (size_t)n_results * sizeof *types);
     instruction made = {.op = op, .n_operands = n, .n_results = n_results};
     made.attr = own_attrs(l, op, attr);
     made.operand = arena_allocate(&l->code->arena, (size_t)n + 1, sizeof *made.operand);
-    made.scope = arena_copy_string(&l->code->arena, scope ? scope : "");
-    if (!made.attr || !made.operand || !made.scope) return no_memory(l);
+    made.scope = arena_copy_string(&l->code->arena, at.scope ? at.scope : "");
+    made.source = at.source ? arena_copy_string(&l->code->arena, at.source) : NULL;
+    if (!made.attr || !made.operand || !made.scope || (at.source && !made.source))
+        return no_memory(l);
     if (n) memcpy(made.operand, operand, (size_t)n * sizeof *operand);
     made.symbolic = attrs_symbolic(op, made.attr);
     made.scalar = op->meaning == TW_MEANS_SCALAR && (l->code->plain || !override_find(op->name));
@@ -95,9 +102,9 @@ static tw_status emit(lowering *l, const tw_operator *op, int n, const uint32_t 
     made.result = (uint32_t)l->code->slots.count;
     for (int i = 0; i < n_results; i++)
         if (push_slot(l, SLOT_TRANSIENT, types[i], 0) == ABSENT) return no_memory(l);
-    instruction *at = VECTOR_PUSH(l->context, &l->code->instructions);
-    if (!at) return no_memory(l);
-    *at = made;
+    instruction *added = VECTOR_PUSH(l->context, &l->code->instructions);
+    if (!added) return no_memory(l);
+    *added = made;
     *first = made.result;
     return TW_OK;
 }
@@ -112,7 +119,7 @@ static tw_status convert(lowering *l, tw_dtype dtype, uint32_t *slot) {
     if (!cast) return context_error(l->context, TW_ERR_NOT_FOUND, "operator cast is missing");
     bool reference = l->reference;
     l->reference = false; /* the very type that is asked for */
-    tw_status status = emit(l, cast, 1, slot, &attr, 1, &type, "", slot);
+    tw_status status = emit(l, cast, 1, slot, &attr, 1, &type, (place){0}, slot);
     l->reference = reference;
     return status;
 }
@@ -143,6 +150,13 @@ static tw_status lower_constant(lowering *l, const node *it, tw_type type, uint3
 static tw_status lower_graph(lowering *l, const tw_graph *graph, const uint8_t *live,
                              uint32_t *map);
 
+/* A traced function's nodes have a place of their own, a composite's body has not. */
+static place place_of(const lowering *l, const node *it) {
+    bool own = *it->meta.scope || !l->outer.scope;
+    return (place){own ? it->meta.scope : l->outer.scope,
+                   it->meta.source ? it->meta.source : l->outer.source};
+}
+
 /* A function's nodes in place of the node that names it. */
 static tw_status lower_callee(lowering *l, const tw_graph *callee, const node *it,
                               const uint32_t *operand, uint32_t *result) {
@@ -151,8 +165,8 @@ static tw_status lower_callee(lowering *l, const tw_graph *callee, const node *i
                              "tw_compile: functions nest deeper than %d calls", CALL_DEPTH);
     uint32_t *map = context_allocate(l->context, callee->values.count, sizeof *map);
     if (!map) return no_memory(l);
-    const char *outer = l->scope;
-    if (!outer) l->scope = it->meta.scope;
+    place outer = l->outer;
+    l->outer = place_of(l, it);
     size_t next = 0;
     for (int i = 0; i < it->n_operands && next < callee->inputs.count; i++)
         if (operand[i] != ABSENT) map[callee->inputs.at[next++]] = operand[i];
@@ -160,7 +174,7 @@ static tw_status lower_callee(lowering *l, const tw_graph *callee, const node *i
     tw_status status = lower_graph(l, callee, NULL, map);
     l->depth--;
     for (int i = 0; !status && i < it->n_results; i++) result[i] = map[callee->outputs.at[i]];
-    l->scope = outer;
+    l->outer = outer;
     context_release(l->context, map);
     return status;
 }
@@ -206,14 +220,13 @@ static tw_status lower_node(lowering *l, const tw_graph *graph, const node *it, 
         status = (result[0] = operand[0], TW_OK);
     else if (is(it, "reshape"))
         status = lower_alias(l, types[0], operand[0], result);
-    else if (is(it, "call"))
-        status =
-            lower_callee(l, code_attr(it->op, it->attr, "function")->function, it, operand, result);
+    else if (operator_calls(it->op))
+        status = lower_callee(l, it->attr[0].function, it, operand, result);
     else if (it->op->meaning == TW_MEANS_BODY && !dispatch_has(it->op, l->code->plain))
         status = lower_composite(l, it, operand, result);
     else {
         status = emit(l, it->op, it->n_operands, operand, it->attr, it->n_results, types,
-                      l->scope ? l->scope : it->meta.scope, result);
+                      place_of(l, it), result);
         for (int i = 1; i < it->n_results; i++) result[i] = result[0] + (uint32_t)i;
     }
     for (int i = 0; !status && i < it->n_results; i++)
@@ -305,10 +318,13 @@ static tw_status lower_results(lowering *l, const tw_graph *graph, int n_out, co
     return TW_OK;
 }
 
-/* Marks what outputs and assigns need. */
+/* Marks what outputs, assigns and effects need. */
 static void mark(const tw_graph *graph, int n_out, const uint32_t *out, bool read_only,
                  uint8_t *live) {
     graph_mark(graph, (size_t)n_out, out, live);
+    for (size_t i = 0; i < graph->nodes.count; i++)
+        if (graph->nodes.at[i].op->effect)
+            graph_mark(graph, 1, &graph->nodes.at[i].first_result, live);
     for (uint32_t i = 0; !read_only && i < graph->variables.count; i++) {
         uint32_t last = graph_final(graph, i);
         if (last != graph->variables.at[i].initial) graph_mark(graph, 1, &last, live);

@@ -1,6 +1,7 @@
 /* One run of a program: pointers, groups in order, outputs, commit. */
 #include "base/parallel.h"
 #include "ir/dimension.h"
+#include "runtime/check.h"
 #include "runtime/dispatch.h"
 #include "runtime/program.h"
 
@@ -189,6 +190,22 @@ static void commit(tw_program *program) {
         if (code->variables.at[i].final != ABSENT) store_swap(program->store, program->variable[i]);
 }
 
+/* Check mode: what comes from outside. */
+static tw_status check_given(const tw_program *program, tw_tensor *const *in) {
+    const struct code *code = program->code;
+    tw_status status = TW_OK;
+    for (size_t i = 0; !status && i < code->inputs.count; i++)
+        status =
+            check_data(code->context, "input", code->inputs.at[i].name, in[i]->type, in[i]->data);
+    for (size_t i = 0; !status && i < code->variables.count; i++) {
+        const code_variable *it = &code->variables.at[i];
+        if (it->slot == ABSENT) continue;
+        status = check_data(code->context, "variable", it->spec.path, it->spec.type,
+                            program->data[it->slot]);
+    }
+    return status;
+}
+
 static bool assigns_any(const struct code *code) {
     for (size_t i = 0; i < code->variables.count; i++)
         if (code->variables.at[i].final != ABSENT) return true;
@@ -199,6 +216,11 @@ static tw_status run_groups(tw_program *program) {
     const struct code *code = program->code;
     for (size_t i = 0; i < code->groups.count; i++) {
         tw_status status = run_group(program, &code->groups.at[i]);
+        if (!status && code->check) {
+            const instruction *it = &code->instructions.at[code->groups.at[i].first];
+            status =
+                check_call(&program->steps[code->groups.at[i].first].call, it->scope, it->source);
+        }
         if (status) return status;
     }
     return TW_OK;
@@ -216,6 +238,7 @@ tw_status tw_run(tw_program *program, tw_tensor *const *in, tw_tensor **out) {
     if (!status) status = prepare_outputs(program, out);
     if (!status) status = point(program, in);
     if (!status) status = check_sharing(program, out);
+    if (!status && code->check) status = check_given(program, in);
     if (status) return status;
     if (assigns) program->store->busy = true;
     status = run_groups(program);

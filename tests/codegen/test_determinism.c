@@ -204,6 +204,11 @@ static void test_reductions(void **state) {
     check("reduce", use("f32[13,9001]", "how=sum, axes=[1]"));
     check("reduce", use("f32[61,30,65]", "how=sum, axes=[0,2]"));
     check("window_sum", use("f32[9,20,20,12]", "window=[5,5], stride=[1,1]"));
+    check("cumulative", use("f32[61,300,65]", "axis=1"));
+    check("cumulative", use("f32[9001]", "axis=0, reverse=true"));
+    check("sort", use("f32[300,170]", "axis=1"));
+    check("sort", use("f32[170,300]", "axis=0, descending=true"));
+    check("top_k", use("f32[300,170]", "k=9"));
 }
 
 static void test_scatter(void **state) {

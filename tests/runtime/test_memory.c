@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <thalweg/thalweg.h>
 
+#include "models/models.h"
+
 typedef struct failing {
     long left, live;
     bool failed;
@@ -58,12 +60,61 @@ static tw_status work(tw_context *c, bool immediate) {
     return TW_OK;
 }
 
-static void fail_everywhere(bool immediate) {
+/* The practice graph: built, differentiated, updated, compiled, run; then printed and parsed. */
+static tw_status practice(tw_context *c) {
+    const tw_model *model = models_find("practice");
+    const void *config = models_preset(model, "tiny")->config;
+    tw_store *s = tw_store_new(c, NULL);
+    tw_graph *g = tw_graph_new(c, s, TW_SYMBOLIC, &(tw_graph_opts){.training = true});
+    if (!s || !g) return TW_ERR_MEMORY;
+    tw_value in[4] = {{0}}, loss = {0};
+    model->inputs(g, 4, in, config);
+    model->loss(g, in, &loss, config);
+    tw_minimize(loss, model->optimizer(config));
+    tw_program *program = tw_compile(g, model->n_in, in, 1, &loss, NULL);
+    tw_tensor *data[4] = {NULL}, *out = NULL;
+    for (int i = 0; program && i < model->n_in; i++) {
+        data[i] = tw_tensor_new(c, tw_dtype_of(in[i]), tw_shape_of(in[i]));
+        if (!data[i]) return TW_ERR_MEMORY;
+    }
+    tw_status status = program ? tw_run(program, data, &out) : TW_ERR_MEMORY;
+    if (status) return status;
+    char *text = tw_graph_print(g);
+    tw_graph *again = text ? tw_graph_parse(c, s, text) : NULL;
+    char *table = again ? tw_graph_summary(again) : NULL;
+    tw_string_free(c, text);
+    tw_string_free(c, table);
+    return table ? TW_OK : TW_ERR_MEMORY;
+}
+
+static void inner(tw_graph *g, const tw_value *in, tw_value *out, const void *config) {
+    (void)g, (void)config;
+    out[0] = tw_dropout(tw_tanh(tw_dense(in[0], "inner", 3, NULL)), 0.5, NULL);
+}
+
+/* A checkpoint, random numbers, microbatches. */
+static tw_status checkpointed(tw_context *c) {
+    tw_store *s = tw_store_new(c, NULL);
+    tw_graph *g = tw_graph_new(c, s, TW_SYMBOLIC, &(tw_graph_opts){.training = true});
+    tw_tensor *data = tw_tensor_new(c, TW_F32, TW_SHAPE(4, 3)), *out = NULL;
+    if (!s || !g || !data) return TW_ERR_MEMORY;
+    tw_value x = tw_input(g, "x", TW_F32, TW_SHAPE(4, 3)), h = {0};
+    tw_checkpoint(g, inner, NULL, 1, &x, 1, &h);
+    tw_value loss = tw_mse(h, x);
+    tw_minimize(loss, &(tw_optimizer){.kind = TW_ADAM, .microbatches = 2});
+    tw_program *program = tw_compile(g, 1, &x, 1, &loss, NULL);
+    return program ? tw_run(program, &data, &out) : TW_ERR_MEMORY;
+}
+
+static tw_status jitted(tw_context *c) { return work(c, false); }
+static tw_status line_by_line(tw_context *c) { return work(c, true); }
+
+static void fail_everywhere(tw_status (*attempt)(tw_context *context)) {
     for (long n = 0;; n++) {
         failing memory = {.left = n};
         tw_context *c = tw_context_new(
             &(tw_context_opts){.threads = 1, .allocate = allocate, .allocate_user = &memory});
-        tw_status status = c ? work(c, immediate) : TW_ERR_MEMORY;
+        tw_status status = c ? attempt(c) : TW_ERR_MEMORY;
         tw_context_free(c);
         if (memory.live) fail_msg("allocation %ld fails: %ld blocks leak", n, memory.live);
         if (!memory.failed) {
@@ -74,17 +125,29 @@ static void fail_everywhere(bool immediate) {
     }
 }
 
-static void jitted(void **state) {
+static void test_jitted(void **state) {
     (void)state;
-    fail_everywhere(false);
+    fail_everywhere(jitted);
 }
 
-static void line_by_line(void **state) {
+static void test_line_by_line(void **state) {
     (void)state;
-    fail_everywhere(true);
+    fail_everywhere(line_by_line);
+}
+
+static void test_practice(void **state) {
+    (void)state;
+    fail_everywhere(practice);
+}
+
+static void test_checkpointed(void **state) {
+    (void)state;
+    fail_everywhere(checkpointed);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(jitted), cmocka_unit_test(line_by_line)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_jitted), cmocka_unit_test(test_line_by_line),
+        cmocka_unit_test(test_practice), cmocka_unit_test(test_checkpointed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,9 @@ static void put(tw_dtype dtype, void *data, int64_t i, double number) {
     case TW_F64: ((double *)data)[i] = number; break;
     case TW_I32: ((int32_t *)data)[i] = (int32_t)number; break;
     case TW_I64: ((int64_t *)data)[i] = (int64_t)number; break;
+    case TW_BOOL:
     case TW_U8: ((uint8_t *)data)[i] = (uint8_t)number; break;
+    case TW_U32: ((uint32_t *)data)[i] = (uint32_t)number; break;
     default: fail_msg("no numbers of type %s", tw_dtype_name(dtype));
     }
 }
@@ -29,7 +31,9 @@ static double get(tw_dtype dtype, const void *data, int64_t i) {
     case TW_F64: return ((const double *)data)[i];
     case TW_I32: return ((const int32_t *)data)[i];
     case TW_I64: return (double)((const int64_t *)data)[i];
+    case TW_BOOL:
     case TW_U8: return ((const uint8_t *)data)[i];
+    case TW_U32: return ((const uint32_t *)data)[i];
     default: fail_msg("no numbers of type %s", tw_dtype_name(dtype));
     }
     return NAN;

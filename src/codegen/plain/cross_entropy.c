@@ -7,6 +7,7 @@
 
 typedef struct rows {
     int64_t classes;
+    double smoothing;
     tw_dtype label_type;
     const void *logits, *labels, *lse, *d_loss;
     void *loss, *lse_out, *d_logits;
@@ -30,7 +31,13 @@ static void report(rows *r, int64_t row) {
             T lse = LOG(total) + top;                                                              \
             int64_t label = index_at(r->label_type, r->labels, row);                               \
             if (label >= r->classes) report(r, row);                                               \
-            ((T *)r->loss)[row] = label < 0 || label >= r->classes ? 0 : lse - x[label];           \
+            T wanted = label < 0 || label >= r->classes ? lse : x[label];                          \
+            if (r->smoothing != 0 && label >= 0) {                                                 \
+                T sum = 0;                                                                         \
+                for (int64_t c = 0; c < r->classes; c++) sum += x[c];                              \
+                wanted = (T)(1 - r->smoothing) * wanted + (T)r->smoothing * sum / (T)r->classes;   \
+            }                                                                                      \
+            ((T *)r->loss)[row] = label < 0 ? 0 : lse - wanted;                                    \
             ((T *)r->lse_out)[row] = lse;                                                          \
         }                                                                                          \
     }
@@ -46,8 +53,9 @@ FORWARD(forward_f64, double, exp, log)
             T lse = ((const T *)r->lse)[row], d = ((const T *)r->d_loss)[row];                     \
             int64_t label = index_at(r->label_type, r->labels, row);                               \
             if (label >= r->classes) report(r, row);                                               \
+            T own = (T)(1 - r->smoothing), each = (T)r->smoothing / (T)r->classes;                 \
             for (int64_t c = 0; c < r->classes; c++) {                                             \
-                dx[c] = label < 0 ? 0 : (EXP(x[c] - lse) - (T)(c == label)) * d;                   \
+                dx[c] = label < 0 ? 0 : (EXP(x[c] - lse) - (c == label ? own : 0) - each) * d;     \
             }                                                                                      \
         }                                                                                          \
     }
@@ -57,6 +65,7 @@ BACKWARD(backward_f64, double, exp)
 static rows rows_of(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     return (rows){.classes = s->operand[0].shape.dim[1],
+                  .smoothing = s->attr[0].f,
                   .label_type = s->operand[1].dtype,
                   .logits = call->in[0],
                   .labels = call->in[1],

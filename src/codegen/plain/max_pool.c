@@ -9,12 +9,12 @@
 #include "base/parallel.h"
 #include "codegen/plain/kernels.h"
 
-enum { POOL_WINDOW, POOL_STRIDE, POOL_LOW, POOL_HIGH, POOL_SPACE };
+enum { POOL_WINDOW, POOL_STRIDE, POOL_LOW, POOL_HIGH, POOL_DILATION };
 
 /* As if there were three spatial axes; outer ones of extent 1. */
 typedef struct pool {
     int64_t batch, channels;
-    int64_t in[3], out[3], window[3], stride[3], low[3];
+    int64_t in[3], out[3], window[3], stride[3], low[3], dilation[3];
     const void *x;
     void *y;
     int32_t *index;
@@ -29,29 +29,33 @@ static pool pool_of(const tw_kernel_call *call) {
               .out = {1, 1, 1},
               .window = {1, 1, 1},
               .stride = {1, 1, 1},
+              .dilation = {1, 1, 1},
               .x = call->in[0],
               .y = call->out[0],
               .index = call->out[1]};
     const tw_shape *window = &s->attr[POOL_WINDOW].list, *stride = &s->attr[POOL_STRIDE].list;
-    const tw_shape *low = &s->attr[POOL_LOW].list;
+    const tw_shape *low = &s->attr[POOL_LOW].list, *dilation = &s->attr[POOL_DILATION].list;
     for (int i = 0, axis = 5 - x.rank; i < x.rank - 2; i++, axis++) {
         p.in[axis] = x.dim[i + 1];
         p.out[axis] = y.dim[i + 1];
         p.window[axis] = window->dim[i];
         p.stride[axis] = i < stride->rank ? stride->dim[i] : window->dim[i];
         p.low[axis] = i < low->rank ? low->dim[i] : 0;
+        p.dilation[axis] = i < dilation->rank ? dilation->dim[i] : 1;
     }
     return p;
 }
 
 typedef struct span {
-    int64_t begin, end;
+    int64_t begin, end, step;
 } span;
 
 /* The part of the window at output o that lies on the input. */
 static span on_input(const pool *p, int axis, int64_t o) {
-    int64_t begin = o * p->stride[axis] - p->low[axis], end = begin + p->window[axis];
-    return (span){begin > 0 ? begin : 0, end < p->in[axis] ? end : p->in[axis]};
+    int64_t step = p->dilation[axis], begin = o * p->stride[axis] - p->low[axis];
+    int64_t end = begin + (p->window[axis] - 1) * step + 1;
+    if (begin < 0) begin += (step - 1 - begin) / step * step;
+    return (span){begin, end < p->in[axis] ? end : p->in[axis], step};
 }
 
 /* Channels of one output position: y and index against the place x. A NaN wins and stays. */
@@ -72,9 +76,9 @@ AGAINST(against_f64, double)
                      int32_t *index) {                                                             \
         bool first = true;                                                                         \
         for (int64_t n = 0; n < p->channels; n++) y[n] = 0, index[n] = -1;                         \
-        for (int64_t i = a.begin; i < a.end; i++)                                                  \
-            for (int64_t j = b.begin; j < b.end; j++)                                              \
-                for (int64_t k = c.begin; k < c.end; k++) {                                        \
+        for (int64_t i = a.begin; i < a.end; i += a.step)                                          \
+            for (int64_t j = b.begin; j < b.end; j += b.step)                                      \
+                for (int64_t k = c.begin; k < c.end; k += c.step) {                                \
                     int64_t place = (i * p->in[1] + j) * p->in[2] + k;                             \
                     const T *x = plane + place * p->channels;                                      \
                     for (int64_t n = 0; first && n < p->channels; n++)                             \
