@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-enum { TW_MAX_OPERANDS = 32, TW_MAX_RESULTS = 16, TW_MAX_FACTORS = 32 };
+enum { TW_MAX_OPERANDS = 32, TW_MAX_RESULTS = 16, TW_MAX_FACTORS = 64 };
 
 typedef enum tw_attr_kind {
     TW_ATTR_INT = 1,
@@ -112,7 +112,7 @@ typedef struct tw_batch {
 enum { TW_FACTOR_OPERANDS = 12 };
 typedef enum tw_factor_kind {
     TW_FACTOR_PASS = 1,  /* cut in operands and results alike; a result without it is whole */
-    TW_FACTOR_REDUCE,    /* cut in operands; the results are partial (sum, max, ...) */
+    TW_FACTOR_REDUCE,    /* cut in operands; a result without it is partial (sum, max, ...) */
     TW_FACTOR_REPLICATE, /* cannot be cut */
     TW_FACTOR_PERMUTE,   /* a cut gives the right pieces, the last one first (reverse) */
     /* A cut of the results: the piece from a to b - 1 needs the operand from a stride - low to
@@ -124,7 +124,7 @@ typedef enum tw_reduction { TW_SUM = 1, TW_MAX, TW_MIN, TW_PROD } tw_reduction;
  * is the entry `entry`; a list that is empty stands for zeros (of `whole`: for that of `extent`). */
 typedef struct tw_factor_attr {
     int8_t entry;
-    int8_t extent;    /* states the extent of the dimension */
+    int8_t extent;    /* states the extent of the dimension; an integer: the factor's size */
     int8_t start;     /* an integer or list: what the piece's first place adds to */
     int8_t whole;     /* a list: the extent before the cut */
     int8_t low, high; /* TW_FACTOR_HALO: padding */

@@ -17,7 +17,7 @@ typedef struct cli_command {
 } cli_command;
 
 /* Each command's entry for main.c's table. */
-extern const cli_command demo_command, graph_command;
+extern const cli_command demo_command, graph_command, operators_command;
 
 typedef enum cli_option_kind { OPTION_FLAG = 1, OPTION_NUMBER, OPTION_TEXT } cli_option_kind;
 

@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 
-static const cli_command *const commands[] = {&demo_command, &graph_command};
+static const cli_command *const commands[] = {&demo_command, &graph_command, &operators_command};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static int print_help(void) {

@@ -160,9 +160,9 @@ static bool spread_node(trial *t, uint32_t index) {
     for (int i = 0; i < at->n_operands + at->n_results; i++) {
         uint32_t id = value_at(at, i);
         int dim = factor_dim(factor, at, i);
-        bool result = i >= at->n_operands, partial = result && factor->kind == TW_FACTOR_REDUCE;
+        bool partial = i >= at->n_operands && dim < 0 && factor->kind == TW_FACTOR_REDUCE;
         if (id == ABSENT) continue;
-        if (dim >= 0 && (partial || major_factor(list, at, i, dim) != factor)) return false;
+        if (dim >= 0 && major_factor(list, at, i, dim) != factor) return false;
         if (partial && t->reduction && t->reduction != factor->reduction) return false;
         if (partial) t->reduction = factor->reduction;
         if (partial ? !put(t, id, PARTIAL) : dim >= 0 && !put(t, id, dim)) return false;
@@ -200,6 +200,12 @@ static tw_type scaled_type(const trial *t, uint32_t id, int64_t up, int64_t down
     return type;
 }
 
+/* Where the attribute states it: the entry of a list, or an integer. */
+static int64_t *stated(const tw_operator *op, tw_factor_attr where, tw_attr *attr) {
+    bool integer = op->attributes[where.extent - 1].kind == TW_ATTR_INT;
+    return integer ? &attr->i : &attr->list.dim[where.entry];
+}
+
 static bool same_node(const trial *t, const tw_graph *other, uint32_t index, int64_t up,
                       int64_t down) {
     const node *a = &t->s->body->nodes.at[index], *b = &other->nodes.at[index];
@@ -211,7 +217,7 @@ static bool same_node(const trial *t, const tw_graph *other, uint32_t index, int
         tw_attr want = a->attr[k];
         const tw_factor *used = t->used[index];
         if (used && used->attr.extent == k + 1) {
-            int64_t *entry = &want.list.dim[used->attr.entry];
+            int64_t *entry = stated(a->op, used->attr, &want);
             *entry = scaled(t, *entry, up, down);
         }
         if (!attr_equal(&a->op->attributes[k], &want, &b->attr[k])) return false;
@@ -247,7 +253,7 @@ static bool fits_at(const trial *t, const tw_factor_attr *follow, int64_t up, in
     if (n_attr > MOST_OPERANDS) return false;
     for (int i = 0; i < n_attr; i++) attr[i] = of->attr[i];
     if (follow->extent) {
-        int64_t *entry = &attr[follow->extent - 1].list.dim[follow->entry];
+        int64_t *entry = stated(of->op, *follow, &attr[follow->extent - 1]);
         *entry = scaled(t, *entry, up, down);
         if (*entry == TW_DIM_NONE) return false;
     }
@@ -276,14 +282,15 @@ static bool fits(const trial *t, const tw_factor_attr *follow) {
     return true;
 }
 
-/* Which attribute of the composite, if any, states the extent of a result that is cut. */
+/* Which attribute of the composite, if any, states what is cut: an extent, a number of heads. */
 static bool find_attribute(const trial *t, tw_factor_attr *out) {
     const tw_signature *of = t->s->signature;
     *out = (tw_factor_attr){0};
     if (fits(t, out)) return true;
     for (int i = 0; i < operator_attr_count(of->op); i++) {
-        if (of->op->attributes[i].kind != TW_ATTR_DIMS) continue;
-        for (int k = 0; k < of->attr[i].list.rank; k++) {
+        tw_attr_kind kind = of->op->attributes[i].kind;
+        int entries = kind == TW_ATTR_DIMS ? of->attr[i].list.rank : kind == TW_ATTR_INT;
+        for (int k = 0; k < entries; k++) {
             *out = (tw_factor_attr){.entry = (int8_t)k, .extent = (int8_t)(i + 1)};
             if (fits(t, out)) return true;
         }
@@ -311,7 +318,7 @@ static bool read_factor(const trial *t, tw_factor *out) {
         partial += cut == PARTIAL;
         if (cut >= 0) out->result[i] = (int8_t)cut;
     }
-    if (partial ? partial != of->n_results : split == 0) return false;
+    if (partial ? split + partial != of->n_results : split == 0) return false;
     if (partial) {
         out->kind = TW_FACTOR_REDUCE;
         out->reduction = t->reduction;

@@ -170,7 +170,7 @@ static int slice_factors(const tw_signature *signature, tw_factor *out) {
         if (x.dim[i] == y.dim[i]) {
             out[n] = rule_factor(TW_FACTOR_PASS, x.dim[i]);
             out[n].operand[0] = out[n].result[0] = (int8_t)i;
-            n++;
+            out[n++].attr = (tw_factor_attr){.entry = (int8_t)i, .extent = SIZES + 1};
         } else {
             out[n++] = rule_whole_operand(0, i, x.dim[i]);
             out[n++] = rule_whole_result(i, y.dim[i]);

@@ -21,12 +21,12 @@ refuses() {
 }
 
 runs 0 --help
-for word in demo graph --version; do says "$word"; done
+for word in demo graph operators --version; do says "$word"; done
 version=$(sed -n 's/^project(thalweg VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
 runs 0 --version
 says "thalweg $version"
 runs 2
-for command in demo graph; do
+for command in demo graph operators; do
     runs 0 "$command" --help
     says "thalweg $command"
     cp "$scratch/out" "$scratch/help"
@@ -45,6 +45,8 @@ refuses 2 "whole number from 1" demo --epochs 3x
 refuses 2 "one word too many" demo now
 refuses 2 "which model?" graph
 refuses 2 "did you mean 'convnet'?" graph convent
+refuses 2 "did you mean 'softmax'?" operators sofmax
+refuses 2 "no operator 'xyzzy'" operators xyzzy
 refuses 2 "has no preset 'huge'" graph mlp --preset huge
 refuses 2 "exclude each other" graph mlp --text --dot
 refuses 2 "exclude each other" graph mlp --train --forward
