@@ -3,6 +3,7 @@
 #define THALWEG_THALWEG_H
 
 #include <thalweg/base.h>
+#include <thalweg/checkpoint.h>
 #include <thalweg/control.h>
 #include <thalweg/data.h>
 #include <thalweg/graph.h>
