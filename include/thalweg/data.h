@@ -25,8 +25,9 @@ typedef struct tw_dataset tw_dataset;
 typedef struct tw_dataset_source {
     int64_t count;
     int columns;
-    const char *name[TW_MAX_COLUMNS]; /* may be NULL */
-    tw_type type[TW_MAX_COLUMNS];     /* of one example; extents are numbers */
+    const char *name[TW_MAX_COLUMNS];           /* may be NULL */
+    tw_type type[TW_MAX_COLUMNS];               /* of one example; extents are numbers */
+    const char *const *classes[TW_MAX_COLUMNS]; /* names of codes 0, 1, ..., then NULL; or NULL */
     tw_status (*read)(void *user, int64_t n, const int64_t *index, void *const *out, char *message,
                       size_t capacity);
     void (*release)(void *user); /* at the end; may be NULL */
