@@ -57,6 +57,7 @@ typedef struct tw_compile_opts {
     bool read_only; /* drop every assign */
     bool reference; /* compute f32 in f64 by the plain kernels: the truth that tests compare with */
     bool plain;     /* no library kernels */
+    bool as_built;  /* the graph without the passes; reference and check imply it */
     bool check;     /* slow: tw_run fails with TW_ERR_NUMBER at the first operator that makes a NaN
                      * or an infinity, before any assign, and names it, its scope and operands */
     void *reserved_[4];

@@ -15,8 +15,14 @@ typedef struct request {
     int64_t batch; /* 0: any, as a symbol */
     bool train, forward;
     bool text, dot, program, summary;
-    const char *svg, *preset_name;
+    const char *svg, *preset_name, *passes;
 } request;
+
+static void print_passes(void) {
+    const char *name, *about;
+    cli_heading("Passes");
+    for (int i = 0; (name = tw_pass_name(i, &about)); i++) cli_row(name, about);
+}
 
 static void print_models(void) {
     cli_heading("Models");
@@ -30,6 +36,7 @@ static void print_models(void) {
         }
         cli_row("", words);
     }
+    print_passes();
     cli_heading("Examples");
     printf("  thalweg graph practice\n"
            "  thalweg graph convnet --preset tiny --batch 0 --forward\n"
@@ -61,8 +68,11 @@ static int check(request *asked, const char *name) {
         return cli_fail("model '%s' has more than %d inputs", asked->model->name, MOST_INPUTS);
     if (asked->train && asked->forward)
         return cli_misuse("--train and --forward exclude each other");
-    if (asked->text + asked->dot + asked->program + asked->summary + (asked->svg != NULL) > 1)
-        return cli_misuse("--text, --dot, --svg, --program and --summary exclude each other");
+    if (asked->text + asked->dot + asked->program + asked->summary + (asked->svg != NULL) +
+            (asked->passes != NULL) >
+        1)
+        return cli_misuse(
+            "--text, --dot, --svg, --program, --summary and --passes exclude each other");
     return CLI_FINE;
 }
 
@@ -108,6 +118,10 @@ static int show(tw_context *context, const request *asked) {
     if (tw_graph_status(graph)) return cli_fail("%s", tw_message(context));
     if (asked->program) return print_program(context, graph, asked, in, out);
     tw_outputs(graph, 1, out);
+    if (asked->passes)
+        return print_string(
+            context,
+            tw_graph_print_passes(graph, strcmp(asked->passes, "all") ? asked->passes : NULL));
     if (asked->summary) return print_string(context, tw_graph_summary(graph));
     if (asked->svg) return draw(context, graph, asked->svg);
     return print_string(context, asked->dot ? tw_graph_dot(graph) : tw_graph_print(graph));
@@ -126,6 +140,8 @@ static int run(int argc, char **argv) {
          0, 0},
         {"dot", NULL, "as a picture's source, for Graphviz", OPTION_FLAG, &asked.dot, 0, 0},
         {"svg", "FILE", "as a picture; needs Graphviz", OPTION_TEXT, &asked.svg, 0, 0},
+        {"passes", "LIST", "as text after these passes, \"all\" or names with spaces between",
+         OPTION_TEXT, &asked.passes, 0, 0},
         {"program", NULL, "as the compiled list of instructions, with memory offsets", OPTION_FLAG,
          &asked.program, 0, 0},
         {"summary", NULL, "as a table of its layers: shapes, parameters, operations, memory",
