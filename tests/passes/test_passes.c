@@ -157,6 +157,24 @@ static void chain_right(tw_graph *g, tw_value *out) {
     *out = tw_matmul(a, tw_matmul(b, x));
 }
 
+/* x w^T, and a batched product whose free axes would change places: that transpose stays. */
+static void transposes(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 5, 7), w = input(g, "w", 6, 7);
+    tw_value a = tw_input(g, "a", TW_F32, TW_SHAPE(4, 3, 7, 2));
+    tw_value y = tw_matmul(x, tw_transpose(w)); /* 5 x 6 */
+    const int turned[] = {1, 0, 2, 3}, first[] = {3, 2}, second[] = {0, 1};
+    tw_value b = tw_input(g, "b", TW_F32, TW_SHAPE(2, 7));
+    tw_value z = tw_dot(tw_permute(a, turned), b, 0, NULL, NULL, 2, first, second); /* 3 x 4 */
+    *out = tw_add(tw_sum(y), tw_sum(tw_mul(z, z)));
+}
+
+static void test_sink(void **state) {
+    (void)state;
+    const char *text = after(transposes, "sink dead");
+    golden_compare("pass_sink.txt", text);
+    assert_int_equal(count(text, "transpose("), 1);
+}
+
 static void test_order(void **state) {
     (void)state;
     golden_compare("pass_order.txt", after(chain_left, "order dead"));
@@ -174,8 +192,8 @@ static void test_order(void **state) {
 /* Same numbers with the passes and without. */
 static void test_numbers(void **state) {
     (void)state;
-    static const maker makers[] = {identities, constants, twice,       checkpointed,    chain_left,
-                                   low_rank,   shared,    chain_right, transposed_chain};
+    static const maker makers[] = {identities, constants, twice,  checkpointed, chain_left,
+                                   transposes, low_rank,  shared, chain_right,  transposed_chain};
     enum { MOST = 20000, INPUTS = 4 };
     static double numbers[2][MOST];
     for (size_t m = 0; m < sizeof makers / sizeof *makers; m++) {
@@ -221,8 +239,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_simplify), cmocka_unit_test(test_fold),
         cmocka_unit_test(test_common),   cmocka_unit_test(test_epochs),
-        cmocka_unit_test(test_order),    cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_refusal),
+        cmocka_unit_test(test_sink),     cmocka_unit_test(test_order),
+        cmocka_unit_test(test_numbers),  cmocka_unit_test(test_refusal),
     };
     return cmocka_run_group_tests_name("passes", tests, NULL, NULL);
 }
