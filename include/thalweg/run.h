@@ -80,6 +80,25 @@ TW_API char *tw_program_print(tw_program *program);
 /* Planned bytes of transient memory for the latest run's extents. */
 TW_API size_t tw_program_memory(const tw_program *program);
 
+/* Where a program's time goes: a row for each instruction, or for the elementwise instructions that
+ * run as one, in the order in which they run. */
+typedef struct tw_profile_row {
+    const char *operators; /* "dot", "mul+add+tanh"; the profile's, as scope is */
+    const char *scope;     /* of the first */
+    double seconds;        /* the median over the runs */
+    double start;          /* in the last run, from its begin */
+    double flops, bytes;   /* bytes: read and written in memory, not in blocks of scratch */
+} tw_profile_row;
+typedef struct tw_profile tw_profile;
+/* Runs the program once to warm up, then `runs` times, as tw_run would: assigns are done. */
+TW_API tw_profile *tw_profile_new(tw_program *program, tw_tensor *const *in, tw_tensor **out,
+                                  int runs);
+TW_API void tw_profile_free(tw_profile *profile);
+/* The i-th row, NULL past the end. */
+TW_API const tw_profile_row *tw_profile_at(const tw_profile *profile, int i);
+/* The median of whole runs; what the rows leave over is binding, copies of outputs, dispatch. */
+TW_API double tw_profile_seconds(const tw_profile *profile);
+
 typedef struct tw_jit tw_jit;
 
 typedef struct tw_jit_opts {
