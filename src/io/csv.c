@@ -376,6 +376,11 @@ tw_dataset *tw_dataset_csv(tw_context *context, const char *path, const tw_csv_o
         .user = file,
     };
     tw_dataset *dataset = tw_dataset_new(context, &source);
-    if (!dataset) csv_free(file);
+    if (!dataset) {
+        csv_free(file);
+        return NULL;
+    }
+    context_release(context, file->classes); /* the dataset has copies */
+    file->classes = NULL;
     return dataset;
 }

@@ -6,7 +6,6 @@
 #ifndef IO_CSV_H
 #define IO_CSV_H
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <thalweg/data.h>
 
@@ -47,6 +46,7 @@ typedef struct csv_column {
 
 typedef struct csv_block {
     int64_t row, offset; /* its first */
+    int64_t bytes;       /* to its last row's end */
 } csv_block;
 
 /* A block's bytes in memory, and where the first `known` rows of it start. */
@@ -81,8 +81,6 @@ typedef struct csv_file {
     int slot_count;
     int64_t latest; /* block */
     char *scratch;
-    bool locked; /* the lock was made */
-    pthread_mutex_t lock;
 } csv_file;
 
 /* One field: its text without the quotes around it. */
@@ -135,7 +133,7 @@ tw_status csv_pread(const csv_file *file, char *to, int64_t bytes, int64_t offse
 /* Types, texts, sums, rows and the index, for the columns that are not skipped. */
 tw_status csv_survey(csv_file *file);
 
-/* ---- csv_read.c ---- */
+/* ---- csv_read.c; a dataset asks for one thing at a time, in range ---- */
 tw_status csv_read_start(csv_file *file);
 void csv_read_end(csv_file *file);
 tw_status csv_read(void *user, int64_t n, const int64_t *index, void *const *out, char *message,

@@ -44,10 +44,6 @@ tw_status csv_read_start(csv_file *file) {
         slot->starts = context_resize(file->context, NULL, CSV_BLOCK_ROWS + 1, sizeof(uint32_t));
         if (!slot->bytes || !slot->starts) return TW_ERR_MEMORY;
     }
-    if (pthread_mutex_init(&file->lock, NULL))
-        return context_error(file->context, TW_ERR_MEMORY, "CSV file '%s': no lock to be had",
-                             file->path);
-    file->locked = true;
     return TW_OK;
 }
 
@@ -58,7 +54,6 @@ void csv_read_end(csv_file *file) {
     }
     context_release(file->context, file->slots);
     context_release(file->context, file->scratch);
-    if (file->locked) pthread_mutex_destroy(&file->lock);
 }
 
 static int64_t find_block(csv_file *file, int64_t row) {
@@ -81,8 +76,7 @@ static int64_t find_block(csv_file *file, int64_t row) {
 static tw_status load_block(const reading *r, csv_slot *slot, int64_t number) {
     csv_file *file = r->file;
     const csv_block *block = &file->blocks.at[number];
-    bool last = number + 1 == (int64_t)file->blocks.count;
-    int64_t length = last ? file->longest_block : block[1].offset - block->offset;
+    int64_t length = block->bytes; /* with the end of a last row that has none */
     if (length > file->size - block->offset) length = file->size - block->offset;
     slot->block = -1;
     if (csv_pread(file, slot->bytes, length, block->offset))
@@ -204,18 +198,10 @@ tw_status csv_read(void *user, int64_t n, const int64_t *index, void *const *out
     csv_file *file = user;
     const reading r = {file, message, capacity};
     tw_status status = TW_OK;
-    pthread_mutex_lock(&file->lock);
     for (int64_t i = 0; i < n && !status; i++) {
         float *features = (float *)out[0] + i * file->features;
         char *label = file->label >= 0 ? (char *)out[1] + 4 * i : NULL;
-        if (index[i] < 0 || index[i] >= file->rows) {
-            snprintf(message, capacity, "CSV file '%s': example %lld; expected 0 to %lld",
-                     file->path, (long long)index[i], (long long)file->rows - 1);
-            status = TW_ERR_INDEX;
-        } else {
-            status = read_row(&r, index[i], features, label);
-        }
+        status = read_row(&r, index[i], features, label);
     }
-    pthread_mutex_unlock(&file->lock);
     return status;
 }

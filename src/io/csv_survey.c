@@ -149,16 +149,13 @@ static tw_status note_row(survey *s, int64_t bytes) {
     int64_t offset = s->place.offset;
     if (!last || s->place.row - last->row >= CSV_BLOCK_ROWS ||
         offset - last->offset >= CSV_BLOCK_BYTES) {
-        /* Empty lines before this row are the block's before. */
-        if (last && offset - last->offset > file->longest_block)
-            file->longest_block = offset - last->offset;
         last = VECTOR_PUSH(file->context, &file->blocks);
         if (!last) return TW_ERR_MEMORY;
-        *last = (csv_block){s->place.row, offset};
+        *last = (csv_block){s->place.row, offset, 0};
     }
     if (bytes > file->longest_row) file->longest_row = bytes;
-    int64_t block = offset + bytes - last->offset;
-    if (block > file->longest_block) file->longest_block = block;
+    last->bytes = offset + bytes - last->offset;
+    if (last->bytes > file->longest_block) file->longest_block = last->bytes;
     return TW_OK;
 }
 
