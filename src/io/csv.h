@@ -28,18 +28,23 @@ typedef struct csv_place {
     int64_t row, offset; /* of data, from 0; of the row's first byte */
 } csv_place;
 
+/* What each cell needs of its column, apart from the rest: files have thousands of columns. */
+typedef struct csv_use {
+    double sum; /* of the numbers in it, and how many; the survey's */
+    int64_t numbers;
+    csv_kind kind;
+    int feature; /* which one, in the example; -1 for the label */
+} csv_use;
+
 typedef struct csv_column {
     const char *name;
-    csv_kind kind;
     bool label;
-    int feature; /* which one, in the example; -1 for the label */
-    float fill;  /* of a missing number */
+    float fill; /* of a missing number */
     spelling_table texts;
     int32_t *codes; /* of the label's texts where they are numbers themselves; else NULL */
     /* What the survey has seen: */
     bool late; /* found to be text after cells that looked like numbers */
-    int64_t numbers, missing, others;
-    double sum;
+    int64_t missing, others;
     csv_place first_missing, first_text;
     char example[48]; /* the first text */
 } csv_column;
@@ -68,6 +73,7 @@ typedef struct csv_file {
     spelling_table missing; /* spellings of a missing value */
     arena names;
     csv_column *columns;
+    csv_use *uses;              /* of each column */
     int count, features, label; /* label -1: none */
     int64_t data;               /* offset of the first row */
     int64_t rows;

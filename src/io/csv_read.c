@@ -114,14 +114,15 @@ static int64_t text_code(const csv_file *file, const csv_column *column, const c
 }
 
 /* A field that is not a plain number: its end, NULL where it does not fit its column. */
-static const char *closer_field(const csv_file *file, const csv_column *column, const char *at,
-                                const char *end, float *number, int32_t *code) {
+static const char *closer_field(const csv_file *file, int i, const char *at, const char *end,
+                                float *number, int32_t *code) {
+    const csv_column *column = &file->columns[i];
+    csv_kind kind = file->uses[i].kind;
     csv_field field;
     const char *problem = NULL;
     const char *next = csv_field_at(at, end, file->separator, &field, &problem);
-    if (!next || column->kind == CSV_SKIP) return next;
-    if (column->kind == CSV_NUMBER)
-        return closer_number(file, column, &field, number) ? next : NULL;
+    if (!next || kind == CSV_SKIP) return next;
+    if (kind == CSV_NUMBER) return closer_number(file, column, &field, number) ? next : NULL;
     int64_t found = text_code(file, column, &field);
     if (found < 0) return NULL;
     *code = (int32_t)found;
@@ -134,33 +135,34 @@ static const char *parse_row(const reading *r, csv_place place, const char *at, 
                              float *features, void *label) {
     const csv_file *file = r->file;
     const char separator = file->separator;
-    const csv_column *column = file->columns, *last = column + file->count - 1;
-    for (;; column++) {
-        double wide;
+    const int last = file->count - 1;
+    for (int i = 0;; i++) {
+        const csv_use *use = &file->uses[i];
+        double wide = 0;
         float number = 0;
         int32_t code = 0;
         const char *next = NULL;
-        if (column->kind == CSV_NUMBER) next = csv_number_at(at, separator, &wide);
+        if (use->kind == CSV_NUMBER) next = csv_number_at(at, separator, &wide);
         if (!next || !decimal_round(wide, &number)) {
-            next = closer_field(file, column, at, end, &number, &code);
+            next = closer_field(file, i, at, end, &number, &code);
             if (!next) {
-                changed(r, place, column, "not what it was when the file was opened");
+                changed(r, place, &file->columns[i], "not what it was when the file was opened");
                 return NULL;
             }
         }
-        if (column->feature >= 0)
-            features[column->feature] = number;
-        else if (column->label && column->kind == CSV_TEXT)
+        if (use->feature >= 0)
+            features[use->feature] = number;
+        else if (i == file->label && use->kind == CSV_TEXT)
             memcpy(label, &code, sizeof code);
-        else if (column->label)
+        else if (i == file->label)
             memcpy(label, &number, sizeof number);
-        if ((*next == separator) != (column < last)) {
+        if ((*next == separator) != (i < last)) {
             changed(r, place, NULL, "not %d fields any more as when the file was opened",
                     file->count);
             return NULL;
         }
         at = next + 1;
-        if (column == last) return at + (*next == '\r');
+        if (i == last) return at + (*next == '\r');
     }
 }
 
