@@ -418,14 +418,16 @@ static int64_t keep_word(tw_tokenizer *t, const char *word, size_t length) {
     if (length > WORD_KEPT_BYTES) return -1;
     int64_t found = spelling_find(&t->words, word, length);
     if (found >= 0 || t->words.count >= WORDS_KEPT) return found;
-    size_t before = t->kept.count;
-    if (encode_word(t, word, length, &t->kept)) return -2;
-    size_t *end = VECTOR_PUSH(t->object.context, &t->from);
-    if (end) *end = t->kept.count;
-    found = end ? spelling_add(&t->words, word, length) : -1;
+    size_t before = t->kept.count, places = t->from.count;
+    size_t *end = NULL;
+    if (!encode_word(t, word, length, &t->kept)) end = VECTOR_PUSH(t->object.context, &t->from);
+    if (end) {
+        *end = t->kept.count;
+        found = spelling_add(&t->words, word, length);
+    }
     if (found >= 0) return found;
     t->kept.count = before;
-    if (end) t->from.count--;
+    t->from.count = places;
     return -2;
 }
 

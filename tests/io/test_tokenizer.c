@@ -254,6 +254,54 @@ static void refuses_bad_tokens(void **state) {
     tw_string_free(context, nothing);
 }
 
+/* ---- memory that runs out ---- */
+
+static int64_t calls_left, blocks_held;
+
+static void *fail_in_time(void *user, void *old, size_t bytes) {
+    (void)user;
+    if (bytes && calls_left-- <= 0) return NULL;
+    blocks_held += (old ? 0 : bytes > 0) - (old && !bytes);
+    if (bytes) return realloc(old, bytes);
+    free(old);
+    return NULL;
+}
+
+/* The first allocation fails, the second, ...: an error each time, and nothing is lost. */
+static void says_when_memory_is_out(void **state) {
+    (void)state;
+    const char *text = "the thalweg is where the river is deepest; it flows fastest there";
+    bool good = false;
+    for (int64_t n = 0; !good; n++) {
+        calls_left = INT64_MAX;
+        tw_context *small = tw_context_new(&(tw_context_opts){.allocate = fail_in_time});
+        assert_non_null(small);
+        calls_left = n;
+        tw_tokenizer *tokenizer = tw_tokenizer_new(small, VOCABULARY, MERGES);
+        if (!tokenizer) assert_int_equal(tw_last_status(small), TW_ERR_MEMORY);
+        for (int i = 0; i < 2 && tokenizer; i++) { /* what failed once works later */
+            tw_tensor *tokens = tw_tokenizer_encode(tokenizer, text, strlen(text));
+            char *back = NULL;
+            if (tokens)
+                back = tw_tokenizer_decode(tokenizer, tw_tensor_type(tokens).shape.dim[0],
+                                           tw_tensor_map(tokens));
+            if (!back)
+                assert_int_equal(tw_last_status(small), TW_ERR_MEMORY);
+            else
+                assert_string_equal(back, text);
+            good = good || (back && i == 0);
+            tw_string_free(small, back);
+            tw_tensor_free(tokens);
+            calls_left = INT64_MAX;
+            if (i) assert_non_null(back);
+        }
+        tw_tokenizer_free(tokenizer);
+        tw_context_free(small);
+        assert_int_equal(blocks_held, 0);
+        assert_true(good || n < 500);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(encodes_as_others_do, begin, end),
@@ -263,6 +311,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(refuses_bad_vocabularies, begin, end),
         cmocka_unit_test_setup_teardown(refuses_bad_merges, begin, end),
         cmocka_unit_test_setup_teardown(refuses_bad_tokens, begin, end),
+        cmocka_unit_test_setup_teardown(says_when_memory_is_out, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
