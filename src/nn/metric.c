@@ -10,7 +10,9 @@ tw_value tw_correct(tw_value logits, tw_value labels) {
     const tw_value in[] = {logits, labels};
     if (!rule_usable("tw_correct", 2, in)) return rule_poison(rule_graph(2, in));
     tw_value answer = tw_argmax(logits, -1);
-    tw_value right = tw_compare(TW_EQ, answer, tw_cast(labels, TW_I32));
+    if (tw_ok(answer)) labels = loss_labels("tw_correct", labels, tw_shape_of(answer));
+    if (!tw_ok(answer) || !tw_ok(labels)) return rule_poison(rule_graph(2, in));
+    tw_value right = tw_compare(TW_EQ, tw_cast(answer, tw_dtype_of(labels)), labels);
     return tw_sum(tw_cast(right, TW_I32));
 }
 
@@ -72,7 +74,7 @@ tw_value tw_score_counts(tw_value scores, tw_value labels, int64_t bins) {
                          "least 1",
                          tw_dtype_name(dtype), (long long)bins);
     }
-    tw_value bin = tw_cast(tw_floor(tw_scale(scores, (double)bins)), TW_I32);
+    tw_value bin = tw_cast(tw_floor(tw_scale(loss_fine(scores), (double)bins)), TW_I32);
     bin = tw_min(tw_max(bin, tw_literal(bin, 0)), tw_literal(bin, (double)(bins - 1)));
     return count_pairs("tw_score_counts", labels, bin, 2, bins);
 }
