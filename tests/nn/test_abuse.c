@@ -457,7 +457,7 @@ static void of_any_shape(void **state) {
     ROW(blank, tw_ctc(SEQUENCE, ones(g, 2, 2, 2), LABELS, LABELS, &(tw_ctc_opts){.blank = n}))     \
     ROW(slice_start, tw_slice(ROW2, 0, n, 1))                                                      \
     ROW(slice_size, tw_slice(ROW2, 0, 1, n))                                                       \
-    ROW(pad_low, tw_pad(ROW2, 0, n == -1 ? -9 : n, 0, 0))                                                         \
+    ROW(pad_low, tw_pad(ROW2, 0, n == -1 ? -9 : n, 0, 0))                                          \
     ROW(broadcast, tw_broadcast(ROW2, TW_SHAPE(n, 2, 4)))                                          \
     ROW(dynamic_slice, tw_dynamic_slice(ROW2, LABELS, TW_SHAPE(n, 1)))                             \
     ROW(iota, tw_iota(g, TW_F64, TW_SHAPE(n, 4), 0))                                               \
