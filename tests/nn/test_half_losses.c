@@ -43,6 +43,15 @@ static tw_value dropped(const values *v) { /* one row may attend to nothing */
     return tw_multi_head_attention(
         q, "a", 2, &(tw_multi_head_opts){.mask = mask, .dropout = 1e-9, .weight = tw_normal(0.5)});
 }
+static tw_value attended(const values *v) { /* scores near 60 */
+    tw_value q = tw_reshape(tw_shift(v->x, 4), TW_SHAPE(1, ROWS, 1, WIDTH));
+    return tw_attention(q, tw_scale(q, 2), tw_reverse(q, 3), NULL);
+}
+static tw_value normal(const values *v) { /* of as many elements as f16 cannot count */
+    tw_value y = tw_reshape(wide(v), TW_SHAPE(40000 * ROWS, WIDTH));
+    y = tw_batch_norm(y, "n", &(tw_batch_norm_opts){.epsilon = 0.1});
+    return tw_slice(tw_mul(y, tw_square(y)), 0, 0, ROWS);
+}
 static tw_value pooled(const values *v, bool exclude) {
     tw_value x = tw_reshape(tw_scale(v->x, 9000), TW_SHAPE(1, MOST, 1));
     const tw_pool_opts opts = {
@@ -82,7 +91,9 @@ static tw_value pooled(const values *v, bool exclude) {
     CASE(global_average_pool, tw_global_average_pool(tw_reshape(wide(v), TW_SHAPE(1, 40000, 12)))) \
     CASE(average_pool, pooled(v, false))                                                           \
     CASE(average_pool_exact, pooled(v, true))                                                      \
-    CASE(dropped_attention, dropped(v))
+    CASE(dropped_attention, dropped(v))                                                            \
+    CASE(attention, attended(v))                                                                   \
+    CASE(batch_norm, normal(v))
 
 #define FUNCTION(name, expression)                                                                 \
     static tw_value case_##name(const values *v) { return expression; }
