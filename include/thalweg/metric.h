@@ -29,7 +29,8 @@ TW_API tw_value tw_score_counts(tw_value scores, tw_value labels, int64_t bins);
 /* exp(loss), of a mean cross-entropy per token. Means of it do not add up: take it of the mean. */
 TW_API tw_value tw_perplexity(tw_value loss);
 
-/* Host functions. `confusion` is a sum of what tw_confusion gives, row-major. */
+/* Host functions. `confusion` is a sum of what tw_confusion gives, row-major. NULL, or a class that
+ * does not exist, gives NaN. */
 
 typedef struct tw_scores {
     double precision, recall, f1; /* 0 where the denominator is 0 */

@@ -104,6 +104,7 @@ static tw_scores scores_of(outcome o) {
 }
 
 double tw_accuracy(int64_t classes, const int64_t *confusion) {
+    if (!confusion) return NAN;
     double hits = 0, all = 0;
     for (int64_t i = 0; i < classes; i++) {
         outcome o = outcome_of(classes, confusion, i);
@@ -114,10 +115,12 @@ double tw_accuracy(int64_t classes, const int64_t *confusion) {
 }
 
 tw_scores tw_scores_of(int64_t classes, const int64_t *confusion, int64_t which) {
+    if (!confusion || which < 0 || which >= classes) return (tw_scores){NAN, NAN, NAN};
     return scores_of(outcome_of(classes, confusion, which));
 }
 
 tw_scores tw_scores_macro(int64_t classes, const int64_t *confusion) {
+    if (!confusion) return (tw_scores){NAN, NAN, NAN};
     tw_scores mean = {0, 0, 0};
     double n = 0;
     for (int64_t i = 0; i < classes; i++) {
@@ -132,6 +135,7 @@ tw_scores tw_scores_macro(int64_t classes, const int64_t *confusion) {
 }
 
 tw_scores tw_scores_micro(int64_t classes, const int64_t *confusion) {
+    if (!confusion) return (tw_scores){NAN, NAN, NAN};
     outcome all = {0, 0, 0};
     for (int64_t i = 0; i < classes; i++) {
         outcome o = outcome_of(classes, confusion, i);
@@ -181,6 +185,7 @@ double tw_auc(tw_context *context, int64_t n, const float *scores, const int32_t
 }
 
 double tw_auc_of_counts(int64_t bins, const int64_t *counts) {
+    if (!counts) return NAN;
     double won = 0, negatives = 0, positives = 0;
     for (int64_t i = 0; i < bins; i++) {
         double n = (double)counts[i], p = (double)counts[bins + i];

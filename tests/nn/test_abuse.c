@@ -504,6 +504,176 @@ static void of_wild_numbers(void **state) {
     assert_no_problem();
 }
 
+static void identity(tw_graph *g, const tw_value *in, tw_value *out, const void *config) {
+    (void)g, (void)config;
+    out[0] = in[0];
+}
+static void nothing(tw_graph *g, const tw_value *in, tw_value *out, const void *config) {
+    (void)g, (void)in, (void)out, (void)config;
+}
+static const int axes[] = {0};
+static void call_one(tw_graph *g, tw_value x, tw_value *out) {
+    tw_call(g, identity, NULL, 1, &x, 1, out);
+}
+static void call_nothing(tw_graph *g, tw_value x, tw_value *out) {
+    tw_call(g, nothing, NULL, 1, &x, 1, out);
+}
+static void call_none(tw_graph *g, tw_value x, tw_value *out) {
+    tw_call(g, NULL, NULL, 1, &x, 1, out);
+}
+static void call_many(tw_graph *g, tw_value x, tw_value *out) {
+    tw_call(g, identity, NULL, -1, &x, 1, out);
+}
+static void checkpoint(tw_graph *g, tw_value x, tw_value *out) {
+    tw_checkpoint(g, identity, NULL, 1, &x, 1, out);
+}
+static void checkpoint_nothing(tw_graph *g, tw_value x, tw_value *out) {
+    tw_checkpoint(g, nothing, NULL, 1, &x, 1, out);
+}
+static void custom(tw_graph *g, tw_value x, tw_value *out) {
+    tw_custom_gradient(g, identity, nothing, NULL, 1, &x, 1, out);
+}
+static void custom_none(tw_graph *g, tw_value x, tw_value *out) {
+    tw_custom_gradient(g, identity, NULL, NULL, 1, &x, 1, out);
+}
+static void vmap(tw_graph *g, tw_value x, tw_value *out) {
+    tw_vmap(g, identity, NULL, 1, &x, axes, 1, out);
+}
+static void vmap_nothing(tw_graph *g, tw_value x, tw_value *out) {
+    tw_vmap(g, nothing, NULL, 1, &x, axes, 1, out);
+}
+static void vmap_none(tw_graph *g, tw_value x, tw_value *out) {
+    tw_vmap(g, NULL, NULL, 1, &x, NULL, 1, out);
+}
+static void average(tw_graph *g, tw_value x, tw_value *out) {
+    (void)x;
+    tw_average(g, NULL); /* of a graph without parameters */
+    *out = (tw_value){0};
+}
+static void split_none(tw_graph *g, tw_value x, tw_value *out) {
+    tw_split(x, 0, g ? -1 : 0, out);
+    tw_split(x, 0, 3, NULL);
+    *out = tw_reshape(x, tw_shape_make(TW_MAX_RANK + 1, (int64_t[TW_MAX_RANK + 1]){0}));
+}
+static void print(tw_graph *g, tw_value x, tw_value *out) {
+    if (!tw_ok(x)) tw_print(x);
+    *out = tw_full(g, (tw_dtype)99, (tw_shape){.rank = -1}, 0);
+}
+static void queries(tw_graph *g, tw_value x, tw_value *out) {
+    double item = tw_ok(x) ? 0 : tw_item(x);
+    tw_value rows;
+    if (!tw_ok(x)) assert_true(isnan(item) && tw_read(x, &item, sizeof item) != TW_OK);
+    assert_false(tw_grad_sparse(x, out, &rows));
+    assert_null(tw_path(x));
+    assert_int_equal(tw_parameters(x, 0, NULL), 0);
+    if (!tw_ok(x)) assert_int_equal((int)tw_dtype_of(x), 0);
+    *out = tw_apply(g, NULL, 1, &x, NULL, NULL);
+}
+
+#define POINTERLESS(name, expression)                                                              \
+    static void name(tw_graph *g, tw_value x, tw_value *out) {                                     \
+        (void)g, (void)x;                                                                          \
+        *out = expression;                                                                         \
+    }
+POINTERLESS(dot_null, tw_dot(x, x, 1, NULL, NULL, 0, NULL, NULL))
+POINTERLESS(dot_many, tw_dot(x, x, 99, axes, axes, -1, NULL, NULL))
+POINTERLESS(dot_negative, tw_dot(x, x, -1, NULL, NULL, 99, axes, axes))
+POINTERLESS(einsum_null, tw_einsum(NULL, 1, &x))
+POINTERLESS(einsum_values, x.graph ? tw_einsum("i", 2, (tw_value[]){x, {0}}) : x)
+POINTERLESS(permute_null, tw_permute(x, NULL))
+POINTERLESS(reduce_null, tw_reduce(TW_SUM, x, 2, NULL, false))
+POINTERLESS(pool_null, tw_max_pool(x, NULL))
+POINTERLESS(average_null, tw_average_pool(x, NULL))
+POINTERLESS(nearest_null, tw_resize_nearest(x, NULL))
+POINTERLESS(bilinear_null, tw_resize_bilinear(x, NULL, true))
+POINTERLESS(constant_null, tw_constant_of(g, TW_F32, TW_SHAPE(2), NULL))
+POINTERLESS(tensor_null, tw_constant(g, NULL))
+POINTERLESS(parameter_null, tw_parameter(g, NULL, TW_F32, TW_SHAPE(2), tw_zeros_init()))
+POINTERLESS(parameter_kind,
+            tw_parameter(g, "w", TW_F32, TW_SHAPE(-2), (tw_init){.kind = 999, .a = NAN}))
+POINTERLESS(dense_null, tw_dense(x, NULL, 3, NULL))
+POINTERLESS(name_of_format, tw_dense(x, "%s%n/", -3, NULL))
+POINTERLESS(apply_null, tw_apply(g, "add", 2, NULL, NULL, NULL))
+POINTERLESS(compare_none, tw_compare((tw_comparison)77, x, x))
+POINTERLESS(reduce_none, tw_reduce((tw_reduction)77, x, 1, axes, false))
+POINTERLESS(cast_none, tw_cast(x, (tw_dtype)77))
+POINTERLESS(norm_none, tw_norm(x, NAN, 0, false))
+POINTERLESS(rank_many, tw_random_uniform(g, TW_F32, (tw_shape){.rank = INT16_MAX}))
+POINTERLESS(dropout_rate, tw_dropout(x, NAN, NULL))
+POINTERLESS(clip_limit, tw_clip_by_norm(x, -1))
+
+/* {0} alone has no graph that could keep the error. */
+static void assert_refused_by_any(tw_graph *g, tw_value y, const char *name, int what) {
+    if (what == ABSENT_VALUE && !y.graph) return;
+    assert_refused(g, y, name, what == 2 ? "a value" : kinds[what]);
+}
+
+/* Functions of a graph: of {0}, a poisoned and a good value, none of which they can serve. */
+static void of_a_graph(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        void (*run)(tw_graph *g, tw_value x, tw_value *out);
+        bool serves; /* a good value */
+    } functions[] = {
+        {"call", call_one, true},
+        {"call of nothing", call_nothing, false},
+        {"call without a function", call_none, false},
+        {"call of -1 operands", call_many, false},
+        {"checkpoint", checkpoint, true},
+        {"checkpoint of nothing", checkpoint_nothing, false},
+        {"custom gradient", custom, true},
+        {"custom gradient without one", custom_none, false},
+        {"vmap", vmap, true},
+        {"vmap of nothing", vmap_nothing, false},
+        {"vmap without a function", vmap_none, false},
+        {"average", average, false},
+        {"split", split_none, false},
+        {"print", print, false},
+        {"queries", queries, false},
+        {"dot null", dot_null, false},
+        {"dot many", dot_many, false},
+        {"dot negative", dot_negative, false},
+        {"einsum null", einsum_null, false},
+        {"einsum values", einsum_values, false},
+        {"permute null", permute_null, false},
+        {"reduce null", reduce_null, false},
+        {"pool null", pool_null, false},
+        {"average null", average_null, false},
+        {"nearest null", nearest_null, false},
+        {"bilinear null", bilinear_null, false},
+        {"constant null", constant_null, false},
+        {"tensor null", tensor_null, false},
+        {"parameter null", parameter_null, false},
+        {"parameter kind", parameter_kind, false},
+        {"dense null", dense_null, false},
+        {"name of format", name_of_format, false},
+        {"apply null", apply_null, false},
+        {"compare none", compare_none, false},
+        {"reduce none", reduce_none, false},
+        {"cast none", cast_none, false},
+        {"norm none", norm_none, false},
+        {"rank many", rank_many, false},
+        {"dropout rate", dropout_rate, false},
+        {"clip limit", clip_limit, false},
+    };
+    for (int i = 0; i < (int)(sizeof functions / sizeof *functions) * 3 * 2; i++) {
+        int at = i / 6, what = i / 2 % 3;
+        tw_store *store = tw_store_new(context, NULL);
+        tw_graph *g = graph_in(modes[i & 1], store);
+        tw_value x = what == 2 ? ROW2 : bad_value(g, g, what), out = {0};
+        functions[at].run(g, x, &out);
+        if (what == 2 && functions[at].serves)
+            assert_true(tw_ok(out));
+        else
+            assert_refused_by_any(g, out, functions[at].name, what);
+        functions[at].run(NULL, (tw_value){0}, &out); /* no graph at all */
+        tw_graph_free(g);
+        tw_store_free(store);
+    }
+    assert_no_problem();
+}
+
 static int setup(void **state) {
     (void)state;
     context = tw_context_new(&(tw_context_opts){.threads = 1});
@@ -517,10 +687,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(of_no_use),
-        cmocka_unit_test(of_another_type),
-        cmocka_unit_test(of_any_shape),
-        cmocka_unit_test(of_wild_numbers),
+        cmocka_unit_test(of_no_use),    cmocka_unit_test(of_another_type),
+        cmocka_unit_test(of_any_shape), cmocka_unit_test(of_wild_numbers),
+        cmocka_unit_test(of_a_graph),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,4 +1,5 @@
-/* Labels of metrics: one for each row, compared as they are. */
+/* Labels of metrics: one for each row, compared as they are; and no counts at all. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,6 +38,17 @@ static void of_no_integer(void **state) {
     assert_int_equal(tw_graph_status(graph), TW_ERR_TYPE);
 }
 
+static void of_no_counts(void **state) {
+    (void)state;
+    const int64_t counts[] = {1, 2, 3, 4};
+    assert_true(isnan(tw_accuracy(2, NULL)) && isnan(tw_accuracy(0, counts)));
+    assert_true(isnan(tw_scores_of(2, NULL, 0).f1) && isnan(tw_scores_of(2, counts, 2).recall));
+    assert_true(isnan(tw_scores_of(2, counts, -1).precision));
+    assert_true(isnan(tw_scores_macro(2, NULL).f1) && isnan(tw_scores_micro(2, NULL).f1));
+    assert_true(isnan(tw_auc_of_counts(2, NULL)) && isnan(tw_auc_of_counts(-1, counts)));
+    assert_true(isnan(tw_auc(context, 2, NULL, NULL)) && isnan(tw_auc(NULL, -1, NULL, NULL)));
+}
+
 static int setup(void **state) {
     (void)state;
     context = tw_context_new(&(tw_context_opts){.threads = 1});
@@ -53,6 +65,6 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {EACH(of_another_shape), EACH(past_32_bits),
-                                       EACH(of_no_integer)};
+                                       EACH(of_no_integer), EACH(of_no_counts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
