@@ -249,8 +249,9 @@ tw_value tw_apply(tw_graph *graph, const char *name, int n, const tw_value *oper
     for (int i = 0; results && i < count; i++) results[i] = poison;
     if (graph->status) return poison;
     uint32_t id[32];
-    if (n < 0 || n > 32) {
-        graph_error(graph, TW_ERR_ARGUMENT, "%s: %d operands; at most 32 are served", name, n);
+    if (n < 0 || n > 32 || (n && !operands)) {
+        graph_error(graph, TW_ERR_ARGUMENT, "%s: %d operands%s; at most 32 are served", name, n,
+                    n > 0 && !operands ? " at a NULL pointer" : "");
         return poison;
     }
     for (int i = 0; i < n; i++) {

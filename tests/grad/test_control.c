@@ -121,6 +121,8 @@ static void test_text(void **state) {
     check(context, tw_graph_verify(again) == TW_OK);
     char *second = tw_graph_print(again);
     assert_string_equal(first, second);
+    tw_string_free(context, first);
+    tw_string_free(context, second);
     tw_context_free(context);
 }
 
