@@ -124,7 +124,8 @@ static tw_status prune(const tw_checkpoints *series, const step_list *steps) {
     if (!folder) return refuse_folder(series, "cannot list the folder");
     for (struct dirent *item = readdir(folder); item; item = readdir(folder)) {
         size_t base = aside_base(item->d_name);
-        if (base && step_of(item->d_name, base) >= 0)
+        bool best = base == strlen(BEST_NAME) && !strncmp(item->d_name, BEST_NAME, base);
+        if (best || (base && step_of(item->d_name, base) >= 0))
             (void)!unlinkat(dirfd(folder), item->d_name, 0);
     }
     tw_status status = TW_OK;
