@@ -20,7 +20,8 @@ typedef struct tw_dataset tw_dataset;
 /*
  * A user's own source: `count` examples of `columns` arrays each. read writes the n examples at
  * index[] (0 to count - 1), one after the other, into out[k] for each column k. It may be called
- * from a thread of the loader, one call at a time; on failure it writes a line into message.
+ * from a thread of the loader, one call at a time; on failure it writes a line into message. It is
+ * never to call the library with the dataset's context.
  */
 typedef struct tw_dataset_source {
     int64_t count;
@@ -30,7 +31,7 @@ typedef struct tw_dataset_source {
     const char *const *classes[TW_MAX_COLUMNS]; /* names of codes 0, 1, ..., then NULL; or NULL */
     tw_status (*read)(void *user, int64_t n, const int64_t *index, void *const *out, char *message,
                       size_t capacity);
-    void (*release)(void *user); /* at the end; may be NULL */
+    void (*release)(void *user); /* at the end, not when tw_dataset_new fails; may be NULL */
     void *user;
     void *reserved_[4];
 } tw_dataset_source;
@@ -56,8 +57,9 @@ TW_API tw_dataset *tw_dataset_range(tw_dataset *dataset, int64_t from, int64_t c
  * order; the same parts for the same seed on every machine. */
 TW_API tw_status tw_dataset_split(tw_dataset *dataset, double fraction, uint64_t seed,
                                   tw_dataset **first, tw_dataset **second);
-/* Column i as scale * x + offset (integers to integers: both exact), of another type, and of
- * another shape with as many elements. */
+/* Column i as scale * x + offset, of another type, and of another shape with as many elements.
+ * Integers to integers are exact, and want whole numbers for both. To integers: toward zero, past
+ * the ends the ends, NaN to 0. */
 TW_API tw_dataset *tw_dataset_convert(tw_dataset *dataset, int column, tw_dtype dtype,
                                       tw_shape shape, double scale, double offset);
 /* Mean and standard deviation over all elements of column i. */
@@ -68,10 +70,11 @@ TW_API tw_status tw_dataset_moments(tw_dataset *dataset, int column, double *mea
  * u8, i32, f32 or f64. */
 TW_API tw_tensor *tw_idx_read(tw_context *context, const char *path);
 /* A NumPy array, C order or Fortran order, of a type that Thalweg has (f2 f4 f8 i4 i8 u1 u4 b1); mapped
- * into memory where the file's order allows. */
+ * into memory where the file's order allows: writing to the tensor leaves the file alone, and the
+ * file must not be cut while the tensor lives. */
 TW_API tw_tensor *tw_npy_read(tw_context *context, const char *path);
 TW_API tw_status tw_npy_write(tw_tensor *tensor, const char *path);
-/* The array `name` of an archive, stored or deflated. */
+/* The array `name` of an archive, stored or deflated, of less than 4 GiB. */
 TW_API tw_tensor *tw_npz_read(tw_context *context, const char *path, const char *name);
 /* One column for each array of the archive, in its order. */
 TW_API tw_dataset *tw_dataset_npz(tw_context *context, const char *path);
@@ -80,35 +83,45 @@ TW_API tw_dataset *tw_dataset_idx(tw_context *context, const char *images, const
 /* CIFAR-10's binary files (Krizhevsky 2009), n of them: "images" u8 (32, 32, 3), "labels" u8. */
 TW_API tw_dataset *tw_dataset_cifar(tw_context *context, int n, const char *const *paths);
 
-/* Comma-separated values (RFC 4180). */
+/*
+ * Comma-separated values (RFC 4180; empty lines are passed over). Numbers are decimal, whatever the
+ * locale: each becomes the nearest f32. A column with anything else is text.
+ */
 typedef struct tw_csv_opts {
-    char separator;      /* default ',' */
-    bool no_header;      /* columns are then named "0", "1", ... */
-    const char *label;   /* the label's column; default: the last */
-    bool no_label;       /* every column is a feature */
-    const char *columns; /* space-separated names of the features; default: all but the label */
+    char separator;    /* default ',' */
+    bool no_header;    /* columns are then named "0", "1", ... */
+    const char *label; /* the label's column; default: the last */
+    bool no_label;     /* every column is a feature */
+    const char
+        *columns; /* space-separated names of the features, in their order; a name with spaces
+                          * stands in double quotes; default: all but the label */
     const char *missing; /* space-separated spellings besides the empty field; default "NA nan ?" */
-    double fill;         /* what a missing number becomes; default NaN is refused: see fill_mean */
+    double fill;         /* what a missing number becomes: NAN and TW_ZERO too; default: it is
+                          * refused. A missing text is the text "", a missing label is refused */
     bool fill_mean;      /* the column's mean instead */
     bool regression;     /* the label is a number (f32); else a class (i32) by its spelling */
     void *reserved_[8];
 } tw_csv_opts;
 /* "features" f32 (columns) and "label" i32 or f32 (). Text columns become codes in order of first
- * sight. The file stays on disk: memory does not grow with it beyond an index of every 1024th row. */
+ * sight, the label too, unless all its spellings are whole numbers from 0 to 65535: those are their
+ * own codes. The file stays on disk: memory does not grow with it beyond an index of every 1024th
+ * row, or of one row in each 64 KB where that is fewer. A row has 16 MB at most. */
 TW_API tw_dataset *tw_dataset_csv(tw_context *context, const char *path, const tw_csv_opts *opts);
 
-/* Byte-pair encoding (Sennrich et al. 2016) from GPT-2's vocab.json and merges.txt. */
+/* Byte-pair encoding (Sennrich et al. 2016) from GPT-2's vocab.json and merges.txt. The vocabulary
+ * holds each byte, so every text has its tokens, malformed UTF-8 too, and comes back from them. */
 typedef struct tw_tokenizer tw_tokenizer;
 TW_API tw_tokenizer *tw_tokenizer_new(tw_context *context, const char *vocabulary,
                                       const char *merges);
 TW_API void tw_tokenizer_free(tw_tokenizer *tokenizer);
 TW_API int64_t tw_tokenizer_size(const tw_tokenizer *tokenizer);
-/* The text's tokens as i32 (n). */
+/* The text's tokens as i32 (n). Special tokens are not looked for: their spelling is text. */
 TW_API tw_tensor *tw_tokenizer_encode(tw_tokenizer *tokenizer, const char *text, size_t bytes);
-/* The caller's string (tw_string_free). */
+/* Exactly the bytes that the tokens stand for, then a zero byte: the caller's (tw_string_free). */
 TW_API char *tw_tokenizer_decode(tw_tokenizer *tokenizer, int64_t n, const int32_t *tokens);
-/* Language modelling: example i is `length` tokens from i * stride on, and the same one further, both
- * i32 (length). Bytes where tokenizer is NULL. stride 0: length. */
+/* Language modelling: example i is `length` tokens from i * stride on, "tokens", and the same one
+ * further, "targets", both i32 (length). Bytes where tokenizer is NULL, of the file mapped into
+ * memory; else all its tokens are kept, and the tokenizer may be freed. stride 0: length. */
 TW_API tw_dataset *tw_dataset_text(tw_context *context, const char *path, int64_t length,
                                    int64_t stride, tw_tokenizer *tokenizer);
 
@@ -132,7 +145,8 @@ TW_API tw_dataset *tw_dataset_images(tw_context *context, const char *folder,
 typedef struct tw_loader tw_loader;
 typedef struct tw_loader_opts {
     int64_t batch;  /* examples in a batch; default 32 */
-    bool shuffle;   /* each epoch in an order of its own, from (seed, epoch) */
+    bool shuffle;   /* each epoch in an order of its own, from (seed, epoch), the same on every
+                     * machine; takes 8 bytes an example */
     bool repeat;    /* the next epoch follows at once; tw_loader_next never gives TW_END */
     bool drop_last; /* leave out a last batch that is not full */
     uint64_t seed;
@@ -147,7 +161,8 @@ TW_API void tw_loader_free(tw_loader *loader);
 /*
  * The next batch, a tensor (n, ...) for each column, borrowed until the next call. TW_END after
  * the last of an epoch; the call after that begins the next one. n is smaller in the last batch of
- * an epoch: open the axis (tw_jit_opts.open) to train on it without another compile.
+ * an epoch: open the axis (tw_jit_opts.open) to train on it without another compile. A failure of
+ * the source comes out here, in its turn; the next call tries that batch again.
  */
 TW_API tw_status tw_loader_next(tw_loader *loader, tw_tensor **batch);
 TW_API tw_dataset *tw_loader_dataset(const tw_loader *loader); /* borrowed */
@@ -156,7 +171,8 @@ typedef struct tw_cursor {
     int64_t epoch, example;
 } tw_cursor;
 TW_API tw_cursor tw_loader_cursor(const tw_loader *loader);
-/* Goes there; batches then are those of a loader that was never stopped. */
+/* Goes there; batches then are those of a loader that was never stopped. Ends the loan of the
+ * latest batch. */
 TW_API tw_status tw_loader_seek(tw_loader *loader, tw_cursor cursor);
 /* Seconds that tw_loader_next has waited for data so far. */
 TW_API double tw_loader_waited(const tw_loader *loader);
