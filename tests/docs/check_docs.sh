@@ -7,6 +7,8 @@
 #   sh           `thalweg` commands: the command and its options are in --help
 #   sh quick     the same, and they run
 #   python       compiles
+#   c peers, python peers   run where Python has PyTorch, one after the other in one folder; else
+#                           they compile
 #
 # Relative links lead somewhere, and the man page names exactly what --help does.
 set -euo pipefail
@@ -29,7 +31,7 @@ for page in README.md CONTRIBUTING.md docs/*.md; do
             kind = substr($0, 4); gsub(" ", "-", kind)
             inside = 1
             if (kind == "output") file = last ".output"
-            else file = last = sprintf("%s:%d.%s", stem, NR, kind)
+            else file = last = sprintf("%s:%05d.%s", stem, NR, kind)
             printf "" > file
             next
         }
@@ -108,11 +110,21 @@ check_commands() { # block, where, quick
         fail "$2: a command failed"
 }
 
+python=${THALWEG_PEERS:-$HOME/.cache/thalweg/peers}/bin/python
+"$python" -c 'import torch, safetensors' 2>/dev/null || python=
+[[ $python ]] || echo "skipped: the blocks for PyTorch, which $HOME/.cache/thalweg/peers lacks"
+
 count=0
 for block in "$work"/blocks/*; do
     where=$(basename "$block")
     case $block in
     *.c-run) run_program "$block" "${where%.*}" ;;
+    *.c-peers)
+        if [[ $python ]]; then
+            run_program "$block" "${where%.*}"
+        else
+            "$compiler" "${flags[@]}" -fsyntax-only "$block" || fail "${where%.*}: does not compile"
+        fi ;;
     *.c-fragment)
         fragment "$block" | "$compiler" "${flags[@]}" -fsyntax-only - || fail "${where%.*}: does not compile" ;;
     *.c)
@@ -120,6 +132,8 @@ for block in "$work"/blocks/*; do
             "$compiler" "${flags[@]}" -fsyntax-only - || fail "${where%.*}: does not compile" ;;
     *.sh) check_commands "$block" "${where%.*}" "" ;;
     *.sh-quick) check_commands "$block" "${where%.*}" quick ;;
+    *.python-peers)
+        [[ ! $python ]] || (cd "$work" && "$python" "$block") || fail "${where%.*}: the program failed" ;;
     *.python)
         if command -v python3 >/dev/null; then
             python3 -c 'import sys; compile(open(sys.argv[1]).read(), sys.argv[1], "exec")' "$block" ||
