@@ -4,6 +4,7 @@
 #   c            a whole file: compiles as C11 without a warning
 #   c fragment   statements: compile in a function that has the names of prelude() below
 #   c run        a whole program: runs; an `output` block after it is what it prints
+#   cpp          statements that use `context`: compile as C++17
 #   sh           `thalweg` commands: the command and its options are in --help
 #   sh quick     the same, and they run
 #   python       compiles
@@ -144,7 +145,14 @@ for block in "$work"/blocks/*; do
             python3 -c 'import sys; compile(open(sys.argv[1]).read(), sys.argv[1], "exec")' "$block" ||
                 fail "${where%.*}: does not compile"
         fi ;;
-    *.output | *.text | *.diff) continue ;;
+    *.cpp)
+        if command -v c++ >/dev/null; then
+            { prelude; printf 'void fragment(tw_context *context);\nvoid fragment(tw_context *context) {\n'
+              printf '(void)context;\n#line 1\n'; cat "$block"; printf '\n}\n'; } |
+                c++ -std=c++17 -Wall -Wextra -Werror -Wno-unused-variable -Iinclude -fsyntax-only -x c++ - ||
+                fail "${where%.*}: does not compile"
+        fi ;;
+    *.output | *.text | *.diff | *.cmake) continue ;;
     *) fail "$where: a block of an unknown kind"; continue ;;
     esac
     count=$((count + 1))
