@@ -1,6 +1,6 @@
 # The short way in. The build itself is in CMakeLists.txt, its variants in CMakePresets.json.
 .DEFAULT_GOAL := build
-.PHONY: build demo check check-deep format format-check clean help setup
+.PHONY: build demo check check-deep docs format format-check clean help setup
 
 # CMAKE_GENERATOR only matters for a build folder that is new; an old one keeps its generator.
 generator = $${CMAKE_GENERATOR:-$$(command -v ninja >/dev/null && echo Ninja || echo Unix Makefiles)}
@@ -31,6 +31,9 @@ check-deep: setup ## the long tests, and the suite under the address, undefined 
 	@ctest --preset sanitize
 	@$(call compile,tsan)
 	@ctest --preset tsan
+
+docs: setup ## make the pages in build/docs/ (HTML); start at index.html
+	@scripts/docs
 
 format: setup ## rewrite the sources in the house style
 	@$(style) -i

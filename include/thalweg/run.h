@@ -77,7 +77,7 @@ TW_API tw_status tw_run(tw_program *program, tw_tensor *const *in, tw_tensor **o
  * transient memory, "@offset+bytes": always where all extents are numbers, else as in the latest
  * run. */
 TW_API char *tw_program_print(tw_program *program);
-/* Planned bytes of transient memory for the latest run's extents. */
+/* Planned bytes of transient memory for the latest run's extents; 0 before the first one. */
 TW_API size_t tw_program_memory(const tw_program *program);
 
 /* Where a program's time goes: a row for each instruction, or for the elementwise instructions that

@@ -149,10 +149,10 @@ static void call(tw_graph *graph, const char *name, tw_function function, const 
     tw_value operand[2 * TW_MAX_OPERANDS];
     tw_type type[TW_MAX_OPERANDS];
     function_trace traced;
-    for (int i = 0; out && i < n_out; i++) out[i] = rule_poison(graph);
-    if (!graph || !results_of(graph, name, n_out, out) ||
-        !operands_of(graph, name, n_in, in, operand, type))
-        return;
+    bool fine = graph && results_of(graph, name, n_out, out) &&
+                operands_of(graph, name, n_in, in, operand, type);
+    for (int i = 0; out && i < n_out; i++) out[i] = rule_poison(graph); /* out may be in */
+    if (!fine) return;
     if (!graph_trace(graph, name, function, config, n_in, type, n_out, &traced)) return;
     const tw_attr attr = {.function = traced.function};
     append_call(graph, name, n_in, operand, &traced, &attr, n_out, out);
@@ -194,10 +194,10 @@ void tw_custom_gradient(tw_graph *graph, tw_function function, tw_function gradi
     tw_value operand[2 * TW_MAX_OPERANDS];
     tw_type type[TW_MAX_OPERANDS + 2 * TW_MAX_RESULTS];
     function_trace traced, back;
-    for (int i = 0; out && i < n_out; i++) out[i] = rule_poison(graph);
-    if (!graph || !results_of(graph, name, n_out, out) ||
-        !operands_of(graph, name, n_in, in, operand, type))
-        return;
+    bool fine = graph && results_of(graph, name, n_out, out) &&
+                operands_of(graph, name, n_in, in, operand, type);
+    for (int i = 0; out && i < n_out; i++) out[i] = rule_poison(graph); /* out may be in */
+    if (!fine) return;
     if (!graph_trace(graph, name, function, config, n_in, type, n_out, &traced)) return;
     if (!gradient || traced.n_variables || n_in > TW_MAX_RESULTS ||
         n_in + 2 * n_out > TW_MAX_OPERANDS) {
