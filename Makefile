@@ -42,7 +42,7 @@ uninstall: ## remove what install has put into PREFIX
 	@scripts/uninstall "$(DESTDIR)$(abspath $(PREFIX))"
 
 symbols: build ## write the lists that the tests of the public interface compare with
-	@BUILD=build tests/api/check_symbols.sh --update
+	@BUILD="$(CURDIR)/build" tests/api/check_symbols.sh --update
 
 format: setup ## rewrite the sources in the house style
 	@$(style) -i
