@@ -30,4 +30,10 @@ endif()
 # The same by name, for thalweg.pc and ThalwegConfig.cmake: who links the static library needs packages
 # of pkg-config, and libraries that have none.
 set(thalweg_packages libcjson zlib)
+foreach(optional PNG JPEG)
+  if(${optional}_FOUND)
+    string(TOLOWER lib${optional} package)
+    list(APPEND thalweg_packages ${package})
+  endif()
+endforeach()
 set(thalweg_libraries dnnl ${OpenMP_C_LIB_NAMES} m)

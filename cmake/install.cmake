@@ -15,7 +15,6 @@ set_target_properties(thalweg_static PROPERTIES EXPORT_NAME thalweg_static)
 if(TARGET thalweg)
   set_target_properties(thalweg PROPERTIES
     INSTALL_RPATH $ORIGIN/${bin_to_lib} INSTALL_RPATH_USE_LINK_PATH ON)
-  install(TARGETS thalweg)
 endif()
 # Two sets, since a program that uses the shared library need not have the dependencies' files.
 install(TARGETS thalweg_shared EXPORT shared)
