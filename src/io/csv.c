@@ -47,6 +47,7 @@ static void csv_free(csv_file *file) {
         context_release(context, file->columns[i].codes);
     }
     context_release(context, file->columns);
+    context_release(context, file->uses);
     context_release(context, file->blocks.at);
     context_release(context, file->classes);
     spelling_end(&file->missing);
@@ -141,8 +142,6 @@ static tw_status name_columns(csv_file *file, const char *at, const char *end) {
         file->columns = columns.at;
         if (!column) return TW_ERR_MEMORY;
         int number = file->count++;
-        column->kind = CSV_SKIP;
-        column->feature = -1;
         column->name = file->opts.no_header ? arena_format(&file->names, "%d", number)
                                             : unquoted(file, &field);
         if (!column->name) return TW_ERR_MEMORY;
@@ -226,6 +225,10 @@ static tw_status find_column(csv_file *file, const char *name, size_t length, in
 
 static tw_status choose_label(csv_file *file) {
     file->label = -1;
+    file->uses = context_allocate(file->context, (size_t)file->count, sizeof *file->uses);
+    if (!file->uses) return TW_ERR_MEMORY;
+    for (int i = 0; i < file->count; i++)
+        file->uses[i] = (csv_use){.kind = CSV_SKIP, .feature = -1};
     if (file->opts.no_label) return TW_OK;
     file->label = file->count - 1;
     tw_status status = TW_OK;
@@ -234,32 +237,32 @@ static tw_status choose_label(csv_file *file) {
     if (status) return status;
     csv_column *label = &file->columns[file->label];
     label->label = true;
-    label->kind = file->opts.regression ? CSV_NUMBER : CSV_TEXT;
+    file->uses[file->label].kind = file->opts.regression ? CSV_NUMBER : CSV_TEXT;
     spelling_start(&label->texts, file->context);
     return TW_OK;
 }
 
-static void add_feature(csv_file *file, csv_column *column) {
-    column->kind = CSV_NUMBER;
-    column->feature = file->features++;
-    spelling_start(&column->texts, file->context);
+static void add_feature(csv_file *file, int i) {
+    file->uses[i].kind = CSV_NUMBER;
+    file->uses[i].feature = file->features++;
+    spelling_start(&file->columns[i].texts, file->context);
 }
 
 static tw_status choose_features(csv_file *file) {
     const char *list = file->opts.columns, *word;
     size_t length;
     for (int i = 0; i < file->count && !list; i++)
-        if (i != file->label) add_feature(file, &file->columns[i]);
+        if (i != file->label) add_feature(file, i);
     while (list && next_word(&list, &word, &length)) {
         int found;
         tw_status status = find_column(file, word, length, &found);
         if (status) return status;
         csv_column *column = &file->columns[found];
-        if (column->label || column->feature >= 0)
+        if (column->label || file->uses[found].feature >= 0)
             return refuse(file, TW_ERR_ARGUMENT, "the column '%s' %s; expected each once",
                           column->name,
                           column->label ? "is the label and a feature" : "is named twice");
-        add_feature(file, column);
+        add_feature(file, found);
     }
     if (file->features) return TW_OK;
     return refuse(file, TW_ERR_ARGUMENT,
@@ -270,9 +273,9 @@ static tw_status choose_features(csv_file *file) {
 
 /* ---- after the survey ---- */
 
-static tw_status choose_fill(csv_file *file, csv_column *column) {
-    if (column->kind != CSV_NUMBER || !column->missing) return TW_OK;
-    if (file->opts.fill_mean && !column->numbers)
+static tw_status choose_fill(csv_file *file, csv_column *column, const csv_use *use) {
+    if (use->kind != CSV_NUMBER || !column->missing) return TW_OK;
+    if (file->opts.fill_mean && !use->numbers)
         return refuse_at(file, column->first_missing, column,
                          "every number is missing, so there is no mean; expected at least one, or "
                          "the column left out (tw_csv_opts.columns)");
@@ -281,7 +284,7 @@ static tw_status choose_fill(csv_file *file, csv_column *column) {
                          "the number is missing (%lld are in this column); expected one, or "
                          "tw_csv_opts.fill_mean, or fill (TW_ZERO for 0)",
                          (long long)column->missing);
-    column->fill = file->opts.fill_mean         ? (float)(column->sum / (double)column->numbers)
+    column->fill = file->opts.fill_mean         ? (float)(use->sum / (double)use->numbers)
                    : file->opts.fill == TW_ZERO ? 0
                                                 : (float)file->opts.fill;
     return TW_OK;
@@ -340,7 +343,8 @@ static tw_status prepare(csv_file *file) {
     if (!status) status = csv_survey(file);
     if (!status && !file->rows)
         status = refuse(file, TW_ERR_FORMAT, "a header and no rows; expected at least one");
-    for (int i = 0; i < file->count && !status; i++) status = choose_fill(file, &file->columns[i]);
+    for (int i = 0; i < file->count && !status; i++)
+        status = choose_fill(file, &file->columns[i], &file->uses[i]);
     if (!status) status = name_classes(file);
     if (!status) status = csv_read_start(file);
     return status;
@@ -376,6 +380,11 @@ tw_dataset *tw_dataset_csv(tw_context *context, const char *path, const tw_csv_o
         .user = file,
     };
     tw_dataset *dataset = tw_dataset_new(context, &source);
-    if (!dataset) csv_free(file);
+    if (!dataset) {
+        csv_free(file);
+        return NULL;
+    }
+    context_release(context, file->classes); /* the dataset has copies */
+    file->classes = NULL;
     return dataset;
 }

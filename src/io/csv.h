@@ -6,7 +6,6 @@
 #ifndef IO_CSV_H
 #define IO_CSV_H
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <thalweg/data.h>
 
@@ -29,24 +28,30 @@ typedef struct csv_place {
     int64_t row, offset; /* of data, from 0; of the row's first byte */
 } csv_place;
 
+/* What each cell needs of its column, apart from the rest: files have thousands of columns. */
+typedef struct csv_use {
+    double sum; /* of the numbers in it, and how many; the survey's */
+    int64_t numbers;
+    csv_kind kind;
+    int feature; /* which one, in the example; -1 for the label */
+} csv_use;
+
 typedef struct csv_column {
     const char *name;
-    csv_kind kind;
     bool label;
-    int feature; /* which one, in the example; -1 for the label */
-    float fill;  /* of a missing number */
+    float fill; /* of a missing number */
     spelling_table texts;
     int32_t *codes; /* of the label's texts where they are numbers themselves; else NULL */
     /* What the survey has seen: */
     bool late; /* found to be text after cells that looked like numbers */
-    int64_t numbers, missing, others;
-    double sum;
+    int64_t missing, others;
     csv_place first_missing, first_text;
     char example[48]; /* the first text */
 } csv_column;
 
 typedef struct csv_block {
     int64_t row, offset; /* its first */
+    int64_t bytes;       /* to its last row's end */
 } csv_block;
 
 /* A block's bytes in memory, and where the first `known` rows of it start. */
@@ -68,6 +73,7 @@ typedef struct csv_file {
     spelling_table missing; /* spellings of a missing value */
     arena names;
     csv_column *columns;
+    csv_use *uses;              /* of each column */
     int count, features, label; /* label -1: none */
     int64_t data;               /* offset of the first row */
     int64_t rows;
@@ -81,8 +87,6 @@ typedef struct csv_file {
     int slot_count;
     int64_t latest; /* block */
     char *scratch;
-    bool locked; /* the lock was made */
-    pthread_mutex_t lock;
 } csv_file;
 
 /* One field: its text without the quotes around it. */
@@ -106,9 +110,13 @@ static inline bool csv_ends(const char *at, char separator) {
 }
 /* A plain number in a field of its own: where the field ends; NULL: look closer. */
 static inline const char *csv_number_at(const char *at, char separator, double *number) {
-    while (*at == ' ' && separator != ' ') at++;
-    bool quoted = *at == '"';
-    at = decimal_quick(at + quoted, number);
+    bool quoted = false;
+    if (__builtin_expect((unsigned char)(*at - '0') > 9, 0)) {
+        while (*at == ' ' && separator != ' ') at++;
+        quoted = *at == '"';
+        at += quoted;
+    }
+    at = decimal_quick(at, number);
     if (!at || (quoted && *at++ != '"')) return NULL;
     return csv_ends(at, separator) ? at : NULL;
 }
@@ -135,7 +143,7 @@ tw_status csv_pread(const csv_file *file, char *to, int64_t bytes, int64_t offse
 /* Types, texts, sums, rows and the index, for the columns that are not skipped. */
 tw_status csv_survey(csv_file *file);
 
-/* ---- csv_read.c ---- */
+/* ---- csv_read.c; a dataset asks for one thing at a time, in range ---- */
 tw_status csv_read_start(csv_file *file);
 void csv_read_end(csv_file *file);
 tw_status csv_read(void *user, int64_t n, const int64_t *index, void *const *out, char *message,

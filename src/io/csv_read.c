@@ -44,10 +44,6 @@ tw_status csv_read_start(csv_file *file) {
         slot->starts = context_resize(file->context, NULL, CSV_BLOCK_ROWS + 1, sizeof(uint32_t));
         if (!slot->bytes || !slot->starts) return TW_ERR_MEMORY;
     }
-    if (pthread_mutex_init(&file->lock, NULL))
-        return context_error(file->context, TW_ERR_MEMORY, "CSV file '%s': no lock to be had",
-                             file->path);
-    file->locked = true;
     return TW_OK;
 }
 
@@ -58,7 +54,6 @@ void csv_read_end(csv_file *file) {
     }
     context_release(file->context, file->slots);
     context_release(file->context, file->scratch);
-    if (file->locked) pthread_mutex_destroy(&file->lock);
 }
 
 static int64_t find_block(csv_file *file, int64_t row) {
@@ -81,8 +76,7 @@ static int64_t find_block(csv_file *file, int64_t row) {
 static tw_status load_block(const reading *r, csv_slot *slot, int64_t number) {
     csv_file *file = r->file;
     const csv_block *block = &file->blocks.at[number];
-    bool last = number + 1 == (int64_t)file->blocks.count;
-    int64_t length = last ? file->longest_block : block[1].offset - block->offset;
+    int64_t length = block->bytes; /* with the end of a last row that has none */
     if (length > file->size - block->offset) length = file->size - block->offset;
     slot->block = -1;
     if (csv_pread(file, slot->bytes, length, block->offset))
@@ -120,14 +114,15 @@ static int64_t text_code(const csv_file *file, const csv_column *column, const c
 }
 
 /* A field that is not a plain number: its end, NULL where it does not fit its column. */
-static const char *closer_field(const csv_file *file, const csv_column *column, const char *at,
-                                const char *end, float *number, int32_t *code) {
+static const char *closer_field(const csv_file *file, int i, const char *at, const char *end,
+                                float *number, int32_t *code) {
+    const csv_column *column = &file->columns[i];
+    csv_kind kind = file->uses[i].kind;
     csv_field field;
     const char *problem = NULL;
     const char *next = csv_field_at(at, end, file->separator, &field, &problem);
-    if (!next || column->kind == CSV_SKIP) return next;
-    if (column->kind == CSV_NUMBER)
-        return closer_number(file, column, &field, number) ? next : NULL;
+    if (!next || kind == CSV_SKIP) return next;
+    if (kind == CSV_NUMBER) return closer_number(file, column, &field, number) ? next : NULL;
     int64_t found = text_code(file, column, &field);
     if (found < 0) return NULL;
     *code = (int32_t)found;
@@ -140,33 +135,34 @@ static const char *parse_row(const reading *r, csv_place place, const char *at, 
                              float *features, void *label) {
     const csv_file *file = r->file;
     const char separator = file->separator;
-    const csv_column *column = file->columns, *last = column + file->count - 1;
-    for (;; column++) {
-        double wide;
+    const int last = file->count - 1;
+    for (int i = 0;; i++) {
+        const csv_use *use = &file->uses[i];
+        double wide = 0;
         float number = 0;
         int32_t code = 0;
         const char *next = NULL;
-        if (column->kind == CSV_NUMBER) next = csv_number_at(at, separator, &wide);
+        if (use->kind == CSV_NUMBER) next = csv_number_at(at, separator, &wide);
         if (!next || !decimal_round(wide, &number)) {
-            next = closer_field(file, column, at, end, &number, &code);
+            next = closer_field(file, i, at, end, &number, &code);
             if (!next) {
-                changed(r, place, column, "not what it was when the file was opened");
+                changed(r, place, &file->columns[i], "not what it was when the file was opened");
                 return NULL;
             }
         }
-        if (column->feature >= 0)
-            features[column->feature] = number;
-        else if (column->label && column->kind == CSV_TEXT)
+        if (use->feature >= 0)
+            features[use->feature] = number;
+        else if (i == file->label && use->kind == CSV_TEXT)
             memcpy(label, &code, sizeof code);
-        else if (column->label)
+        else if (i == file->label)
             memcpy(label, &number, sizeof number);
-        if ((*next == separator) != (column < last)) {
+        if ((*next == separator) != (i < last)) {
             changed(r, place, NULL, "not %d fields any more as when the file was opened",
                     file->count);
             return NULL;
         }
         at = next + 1;
-        if (column == last) return at + (*next == '\r');
+        if (i == last) return at + (*next == '\r');
     }
 }
 
@@ -204,18 +200,10 @@ tw_status csv_read(void *user, int64_t n, const int64_t *index, void *const *out
     csv_file *file = user;
     const reading r = {file, message, capacity};
     tw_status status = TW_OK;
-    pthread_mutex_lock(&file->lock);
     for (int64_t i = 0; i < n && !status; i++) {
         float *features = (float *)out[0] + i * file->features;
         char *label = file->label >= 0 ? (char *)out[1] + 4 * i : NULL;
-        if (index[i] < 0 || index[i] >= file->rows) {
-            snprintf(message, capacity, "CSV file '%s': example %lld; expected 0 to %lld",
-                     file->path, (long long)index[i], (long long)file->rows - 1);
-            status = TW_ERR_INDEX;
-        } else {
-            status = read_row(&r, index[i], features, label);
-        }
+        status = read_row(&r, index[i], features, label);
     }
-    pthread_mutex_unlock(&file->lock);
     return status;
 }

@@ -67,6 +67,10 @@ static tw_status add_text(survey *s, csv_column *column, const csv_field *field)
     return TW_OK;
 }
 
+static csv_use *use_of(const survey *s, const csv_column *column) {
+    return &s->file->uses[column - s->file->columns];
+}
+
 static tw_status becomes_text(survey *s, csv_column *column, const csv_field *field) {
     column->first_text = s->place;
     show(column->example, sizeof column->example, field);
@@ -74,8 +78,9 @@ static tw_status becomes_text(survey *s, csv_column *column, const csv_field *fi
         return refuse(s, s->place, column,
                       "'%s' is no number; expected one, as the label of a regression",
                       column->example);
-    column->kind = CSV_TEXT;
-    column->late = column->numbers || column->others;
+    csv_use *use = use_of(s, column);
+    use->kind = CSV_TEXT;
+    column->late = use->numbers || column->others;
     if (column->missing && spelling_add(&column->texts, "", 0) < 0) return TW_ERR_MEMORY;
     return add_text(s, column, field);
 }
@@ -86,8 +91,8 @@ static tw_status look_closer(survey *s, csv_column *column, const csv_field *fie
     char shown[48];
     switch (csv_classify(s->file, field, &number)) {
     case CSV_CELL_NUMBER:
-        column->numbers++;
-        column->sum += (double)number;
+        use_of(s, column)->numbers++;
+        use_of(s, column)->sum += (double)number;
         return TW_OK;
     case CSV_CELL_NAN: column->others++; /* fall through */
     case CSV_CELL_MISSING:
@@ -116,22 +121,23 @@ static tw_status take_row(survey *s, const char *row, const char *end) {
     csv_file *file = s->file;
     const char separator = file->separator, *at = row;
     for (int i = 0; i < file->count; i++) {
-        csv_column *column = &file->columns[i];
+        csv_use *use = &file->uses[i];
         double number;
         const char *next = NULL;
-        if (column->kind == CSV_NUMBER && (next = csv_number_at(at, separator, &number)) &&
+        if (use->kind == CSV_NUMBER && (next = csv_number_at(at, separator, &number)) &&
             number > -(double)FLT_MAX && number < (double)FLT_MAX) {
-            column->numbers++;
-            column->sum += number;
+            use->numbers++;
+            use->sum += number;
         } else {
+            csv_column *column = &file->columns[i];
             csv_field field;
             const char *problem = NULL;
             next = csv_field_at(at, end, separator, &field, &problem);
             if (!next) return refuse(s, s->place, column, "%s", problem);
             tw_status status = TW_OK;
-            if (column->kind == CSV_NUMBER)
+            if (use->kind == CSV_NUMBER)
                 status = look_closer(s, column, &field);
-            else if (column->kind == CSV_TEXT)
+            else if (use->kind == CSV_TEXT)
                 status = add_text(s, column, &field);
             if (status) return status;
         }
@@ -149,16 +155,13 @@ static tw_status note_row(survey *s, int64_t bytes) {
     int64_t offset = s->place.offset;
     if (!last || s->place.row - last->row >= CSV_BLOCK_ROWS ||
         offset - last->offset >= CSV_BLOCK_BYTES) {
-        /* Empty lines before this row are the block's before. */
-        if (last && offset - last->offset > file->longest_block)
-            file->longest_block = offset - last->offset;
         last = VECTOR_PUSH(file->context, &file->blocks);
         if (!last) return TW_ERR_MEMORY;
-        *last = (csv_block){s->place.row, offset};
+        *last = (csv_block){s->place.row, offset, 0};
     }
     if (bytes > file->longest_row) file->longest_row = bytes;
-    int64_t block = offset + bytes - last->offset;
-    if (block > file->longest_block) file->longest_block = block;
+    last->bytes = offset + bytes - last->offset;
+    if (last->bytes > file->longest_block) file->longest_block = last->bytes;
     return TW_OK;
 }
 
@@ -236,9 +239,10 @@ tw_status csv_survey(csv_file *file) {
     if (!again) return status;
     for (int i = 0; i < file->count; i++) {
         csv_column *column = &file->columns[i];
-        column->numbers = column->missing = column->others = 0;
-        column->sum = 0;
-        if (column->kind != CSV_TEXT) continue;
+        column->missing = column->others = 0;
+        file->uses[i].numbers = 0;
+        file->uses[i].sum = 0;
+        if (file->uses[i].kind != CSV_TEXT) continue;
         spelling_end(&column->texts);
         spelling_start(&column->texts, file->context);
     }

@@ -73,8 +73,11 @@ static inline const char *decimal_digits(const char *at, uint64_t *number) {
  * not plain, or is too long or too large for this way. The text ends with something that is no part
  * of a number, and DECIMAL_PADDING bytes after that can be read. */
 static inline const char *decimal_quick(const char *at, double *out) {
-    bool minus = *at == '-';
-    at += minus || *at == '+';
+    bool minus = false;
+    if (__builtin_expect((unsigned char)(*at - '0') > 9, 0)) { /* digits need not wait for it */
+        minus = *at == '-';
+        at += minus || *at == '+';
+    }
     uint64_t number = 0;
     const char *start = at;
     at = decimal_digits(at, &number);
@@ -100,7 +103,7 @@ static inline const char *decimal_quick(const char *at, double *out) {
     }
     if (power <= -DECIMAL_POWERS || power >= DECIMAL_POWERS) return NULL;
     double size = (double)number;
-    size = power < 0 ? size / decimal_power[-power] : size * decimal_power[power];
+    if (power) size = power < 0 ? size / decimal_power[-power] : size * decimal_power[power];
     *out = minus ? -size : size;
     return at;
 }
@@ -112,7 +115,8 @@ static inline bool decimal_round(double number, float *out) {
     memcpy(&bits, &number, sizeof bits);
     double size = number < 0 ? -number : number;
     bool near = ((bits + 16 - (1u << 28)) & ((1u << 29) - 1)) <= 32;
-    if (near || size >= (double)FLT_MAX || (size < (double)FLT_MIN && size > 0)) return false;
+    bool small = (size < (double)FLT_MIN) & (size > 0); /* no branch: zeros are many */
+    if (near | small | (size >= (double)FLT_MAX)) return false;
     *out = (float)number;
     return true;
 }
