@@ -46,3 +46,16 @@ clean: ## remove build/ and out/
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+PREFIX ?= /usr/local
+.PHONY: install uninstall symbols
+
+install: build ## command, library and headers into PREFIX=/usr/local (DESTDIR is put before it)
+	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(abspath $(PREFIX))" >/dev/null
+	@echo "installed in $(DESTDIR)$(abspath $(PREFIX)); make uninstall PREFIX=$(PREFIX) takes it away"
+
+uninstall: ## remove what install has put into PREFIX
+	@scripts/uninstall "$(DESTDIR)$(abspath $(PREFIX))"
+
+symbols: build ## write the lists that the tests of the public interface compare with
+	@BUILD="$(CURDIR)/build" tests/api/check_symbols.sh --update
