@@ -345,6 +345,12 @@ static void refuses_damaged_archives(void **state) {
 
 static void columns_of_an_archive_agree(void **state) {
     (void)state;
+    assert_null(tw_dataset_npz(context, golden("npz_uneven.npz")));
+    assert_int_equal(tw_last_status(context), TW_ERR_SHAPE);
+    assert_non_null(strstr(tw_message(context), "'label' has 5 examples, array 'x' has 6"));
+    assert_null(tw_dataset_npz(context, golden("npz_scalar.npz")));
+    assert_non_null(strstr(tw_message(context), "'rate' is a scalar"));
+    assert_true(tw_tensor_item(tw_npz_read(context, golden("npz_scalar.npz"), "rate")) == 2.5);
     unsigned char bytes[4096];
     size_t count = load(golden("npz_stored.npz"), bytes, sizeof bytes);
     /* The end record's count of members says 0. */
