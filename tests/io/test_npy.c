@@ -218,6 +218,7 @@ static size_t load(const char *path, unsigned char *bytes, size_t capacity) {
 }
 
 static void store(const void *bytes, size_t count) {
+    unlink(scratch); /* a new file: some systems wait for the disk when an old one is cut */
     FILE *file = fopen(scratch, "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, count, file), count);
