@@ -1,0 +1,29 @@
+# tests/fuzz/fuzz_NAME.c is a fuzz target with the inputs tests/fuzz/corpus/NAME. With THALWEG_FUZZ it
+# is linked with libFuzzer as build/fuzz/NAME (needs clang; see scripts/fuzz); without, it becomes the
+# test fuzz_NAME, which runs the corpus once. A target whose head says "NEEDS: src/io/x.c" waits for it.
+add_library(thalweg_fuzz_support STATIC tests/fuzz/fuzz.c)
+target_include_directories(thalweg_fuzz_support PUBLIC tests)
+target_link_libraries(thalweg_fuzz_support PUBLIC thalweg_inside)
+
+file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
+foreach(source ${fuzz_sources})
+  string(REGEX REPLACE ".*/fuzz_([^/]+)\\.c$" "\\1" name ${source})
+  file(STRINGS ${source} head LIMIT_COUNT 5)
+  if(head MATCHES "NEEDS: ([a-z0-9_/.]+)" AND NOT EXISTS ${PROJECT_SOURCE_DIR}/${CMAKE_MATCH_1})
+    message(STATUS "fuzz target ${name} waits for ${CMAKE_MATCH_1}")
+    continue()
+  endif()
+  set(target fuzz_${name})
+  add_executable(${target} ${source})
+  target_link_libraries(${target} PRIVATE thalweg_fuzz_support)
+  if(THALWEG_FUZZ)
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name}
+      RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/targets)
+  else()
+    target_sources(${target} PRIVATE tests/fuzz/replay.c)
+    set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    register_test(${source} NAME ${target}
+      COMMAND ${target} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  endif()
+endforeach()
