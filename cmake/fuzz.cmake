@@ -1,9 +1,10 @@
 # tests/fuzz/fuzz_NAME.c is a fuzz target with the inputs tests/fuzz/corpus/NAME. With THALWEG_FUZZ it
-# is linked with libFuzzer as build/fuzz/NAME (needs clang; see scripts/fuzz); without, it becomes the
+# is linked with libFuzzer as build/fuzz/targets/NAME (needs clang; scripts/fuzz runs them); without, it becomes the
 # test fuzz_NAME, which runs the corpus once. A target whose head says "NEEDS: src/io/x.c" waits for it.
 add_library(thalweg_fuzz_support STATIC tests/fuzz/fuzz.c)
 target_include_directories(thalweg_fuzz_support PUBLIC tests)
 target_link_libraries(thalweg_fuzz_support PUBLIC thalweg_inside)
+add_custom_target(fuzz_targets)
 
 file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
 foreach(source ${fuzz_sources})
@@ -16,6 +17,7 @@ foreach(source ${fuzz_sources})
   set(target fuzz_${name})
   add_executable(${target} ${source})
   target_link_libraries(${target} PRIVATE thalweg_fuzz_support)
+  add_dependencies(fuzz_targets ${target})
   if(THALWEG_FUZZ)
     target_link_options(${target} PRIVATE -fsanitize=fuzzer)
     set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name}
