@@ -1,5 +1,4 @@
-/* NEEDS: src/io/image.c
- * PNG and JPEG files, and resizing what they hold. */
+/* PNG and JPEG files, and resizing what they hold. NEEDS: src/io/image.c */
 #include <stdlib.h>
 
 #include "fuzz/fuzz.h"
