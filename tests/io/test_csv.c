@@ -488,6 +488,44 @@ static void refuses_endless_rows(void **state) {
     assert_non_null(strstr(tw_message(context), "row 1 (line 2): longer than 16 MB"));
 }
 
+/* ---- memory that runs out ---- */
+
+static int64_t calls_left, blocks_held;
+
+static void *fail_in_time(void *user, void *old, size_t bytes) {
+    (void)user;
+    if (bytes && calls_left-- <= 0) return NULL;
+    blocks_held += (old ? 0 : bytes > 0) - (old && !bytes);
+    if (bytes) return realloc(old, bytes);
+    free(old);
+    return NULL;
+}
+
+/* The first allocation fails, the second, ...: an error each time, and nothing is lost. */
+static void says_when_memory_is_out(void **state) {
+    (void)state;
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    fputs("a,b,c,y\n", file);
+    for (int i = 0; i < 3000; i++)
+        fprintf(file, "%d,\"t\"\"%d\",%s%d,c%d\n", i, i % 70, i == 2000 ? "x" : "", i % 5, i % 3);
+    assert_int_equal(fclose(file), 0);
+    bool good = false;
+    for (int64_t n = 0; !good; n++) {
+        calls_left = INT64_MAX;
+        tw_context *small = tw_context_new(&(tw_context_opts){.allocate = fail_in_time});
+        assert_non_null(small);
+        calls_left = n;
+        tw_dataset *dataset = tw_dataset_csv(small, path, NULL);
+        good = dataset != NULL;
+        if (!good) assert_int_equal(tw_last_status(small), TW_ERR_MEMORY);
+        tw_dataset_free(dataset);
+        tw_context_free(small);
+        assert_int_equal(blocks_held, 0);
+        assert_true(good || n < 500);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(reads_numbers_and_classes, begin, end),
@@ -506,6 +544,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(passes_over_empty_lines, begin, end),
         cmocka_unit_test_setup_teardown(reads_in_any_order, begin, end),
         cmocka_unit_test_setup_teardown(refuses_endless_rows, begin, end),
+        cmocka_unit_test_setup_teardown(says_when_memory_is_out, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
