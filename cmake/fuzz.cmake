@@ -5,6 +5,7 @@
 add_library(thalweg_fuzz_support STATIC tests/fuzz/fuzz.c)
 target_include_directories(thalweg_fuzz_support PUBLIC tests)
 target_link_libraries(thalweg_fuzz_support PUBLIC thalweg_inside)
+target_link_options(thalweg_fuzz_support INTERFACE -Wl,--wrap=mmap,--wrap=munmap)
 add_custom_target(fuzz_targets)
 
 file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
