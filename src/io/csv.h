@@ -110,9 +110,13 @@ static inline bool csv_ends(const char *at, char separator) {
 }
 /* A plain number in a field of its own: where the field ends; NULL: look closer. */
 static inline const char *csv_number_at(const char *at, char separator, double *number) {
-    while (*at == ' ' && separator != ' ') at++;
-    bool quoted = *at == '"';
-    at = decimal_quick(at + quoted, number);
+    bool quoted = false;
+    if (__builtin_expect((unsigned char)(*at - '0') > 9, 0)) {
+        while (*at == ' ' && separator != ' ') at++;
+        quoted = *at == '"';
+        at += quoted;
+    }
+    at = decimal_quick(at, number);
     if (!at || (quoted && *at++ != '"')) return NULL;
     return csv_ends(at, separator) ? at : NULL;
 }
