@@ -1,4 +1,4 @@
-/* PNG and JPEG files, and resizing what they hold. NEEDS: src/io/image.c */
+/* PNG and JPEG files, and resizing what they hold. */
 #include <stdlib.h>
 
 #include "fuzz/fuzz.h"

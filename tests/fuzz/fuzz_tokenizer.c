@@ -1,5 +1,4 @@
-/* Tokenizer files: a vocabulary, a zero byte, the merges, a zero byte, and a text to encode.
- * NEEDS: src/io/tokenizer.c */
+/* Tokenizer files: a vocabulary, a zero byte, the merges, a zero byte, and a text to encode. */
 #include <string.h>
 
 #include "fuzz/fuzz.h"
