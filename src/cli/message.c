@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <thalweg/graph.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -77,6 +78,13 @@ int cli_misuse(const char *format, ...) {
     say(format, list);
     va_end(list);
     return CLI_MISUSED;
+}
+
+int cli_print_string(tw_context *context, char *string) {
+    if (!string) return cli_fail("%s", tw_message(context));
+    fputs(string, stdout);
+    tw_string_free(context, string);
+    return CLI_FINE;
 }
 
 tw_context *cli_context(int64_t threads) {
