@@ -43,11 +43,11 @@ tw_context *tw_context_new(const tw_context_opts *opts) {
 }
 
 /* Objects hold one another in any order. Each gets a hold more, so that no drop frees one while the
- * others end; then all go. */
+ * others end; then all go. The newest end first: a loader's thread before what it reads. */
 static void end_objects(tw_context *context) {
     object *ring = &context->objects;
     for (object *it = ring->next; it != ring; it = it->next) it->holds++;
-    for (object *it = ring->next; it != ring; it = it->next) it->destroy(it);
+    for (object *it = ring->previous; it != ring; it = it->previous) it->destroy(it);
     for (object *it = ring->next, *next; it != ring; it = next) {
         next = it->next;
         context_release(context, it);
