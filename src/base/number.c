@@ -29,3 +29,23 @@ void philox(uint64_t key, uint64_t counter_low, uint64_t counter_high, uint32_t 
     }
     out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
+
+/* The upper half of a * b. */
+static uint64_t multiply_high(uint64_t a, uint64_t b) {
+    uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
+    uint64_t middle = a1 * b0 + (a0 * b0 >> 32);
+    uint64_t carry = (uint32_t)middle + a0 * b1;
+    return a1 * b1 + (middle >> 32) + (carry >> 32);
+}
+
+void shuffle(int64_t *order, int64_t count, uint64_t key, uint64_t stream) {
+    for (int64_t i = 0; i < count; i++) order[i] = i;
+    for (int64_t i = count - 1; i > 0; i--) {
+        uint32_t random[4];
+        philox(key, (uint64_t)i, stream, random);
+        uint64_t draw = (uint64_t)random[1] << 32 | random[0];
+        int64_t j = (int64_t)multiply_high(draw, (uint64_t)i + 1), kept = order[i];
+        order[i] = order[j];
+        order[j] = kept;
+    }
+}

@@ -22,4 +22,8 @@ uint64_t hash_string(uint64_t hash, const char *string);
 /* Philox4x32-10 (Salmon et al., SC 2011): four words for a 64-bit key and a 128-bit counter. */
 void philox(uint64_t key, uint64_t counter_low, uint64_t counter_high, uint32_t out[4]);
 
+/* 0..count-1 in an order that follows from key and stream, and is the same on every machine (Fisher &
+ * Yates; a draw's bias is below count / 2^64). */
+void shuffle(int64_t *order, int64_t count, uint64_t key, uint64_t stream);
+
 #endif
