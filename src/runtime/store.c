@@ -2,6 +2,7 @@
 #include "runtime/store.h"
 
 #include <string.h>
+#include <thalweg/checkpoint.h>
 
 #include "ir/dimension.h"
 #include "runtime/initialize.h"
@@ -108,6 +109,34 @@ tw_status tw_store_set(tw_store *store, const char *path, tw_tensor *tensor) {
     tw_status status = i < 0 ? context->status : store_rebind(store, i, copy);
     object_drop(copy);
     return status;
+}
+
+tw_status store_set_all(tw_store *store, size_t n, const store_item *items) {
+    tw_context *context = store->object.context;
+    if (store->busy) return context_error(context, TW_ERR_BUSY, "the store is in a run");
+    size_t before = store->table.specs.count;
+    bool good = true;
+    /* First everything that may fail. */
+    for (size_t i = 0; good && i < n; i++) {
+        variable_spec spec = {items[i].path, items[i].value->type, {0}, false};
+        int variable = variable_declare(&store->table, &spec);
+        good = variable >= 0 && entry_of(store, variable);
+    }
+    if (!good) {
+        variable_table_truncate(&store->table, before);
+        return context->status;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int variable = variable_find(&store->table, items[i].path);
+        replace_value(&store->entries.at[variable], object_hold(items[i].value));
+    }
+    return TW_OK;
+}
+
+tw_status tw_store_freeze(tw_store *store) {
+    if (!store) return TW_ERR_NULL;
+    store->table.frozen = true;
+    return TW_OK;
 }
 
 /* What an i64 scalar counts; -1 for another variable or one that no run has used. */

@@ -26,4 +26,12 @@ void store_swap(tw_store *store, int variable);
 /* `tensor` becomes the value; the store takes a hold, or copies where the memory is not its own. */
 tw_status store_rebind(tw_store *store, int variable, tw_tensor *tensor);
 
+typedef struct store_item {
+    const char *path;
+    tw_tensor *value; /* memory of the library's own, which nobody writes to any more */
+} store_item;
+
+/* Sets, and creates where missing, n variables: all of them or, on failure, none. No copies. */
+tw_status store_set_all(tw_store *store, size_t n, const store_item *items);
+
 #endif

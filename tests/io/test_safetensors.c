@@ -5,9 +5,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <thalweg/run.h>
 #include <unistd.h>
@@ -293,13 +295,72 @@ static void failed_save(void **state) {
     tw_store *store = make_store();
     assert_int_equal(tw_store_save(store, path), TW_OK);
     size_t count = read_file(path, before);
-    char aside[128];
-    snprintf(aside, sizeof aside, "%s.tmp", path);
-    assert_int_equal(mkdir(aside, 0700), 0);
-    assert_int_equal(tw_store_save(store, path), TW_ERR_IO);
-    assert_int_equal(rmdir(aside), 0);
+    /* A file system that is full after 100 bytes, as the limit of a process has it. */
+    struct rlimit kept, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &kept), 0);
+    small = (struct rlimit){.rlim_cur = 100, .rlim_max = kept.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    tw_status status = tw_store_save(store, path);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &kept), 0);
+    assert_int_equal(status, TW_ERR_IO);
+    assert_non_null(strstr(tw_message(context), path));
     assert_int_equal(read_file(path, after), count);
     assert_memory_equal(before, after, count);
+}
+
+/* What a killed save left is removed by the next one, and nothing else is. */
+static void stale_files(void **state) {
+    (void)state;
+    tw_store *store = make_store();
+    static const struct {
+        const char *suffix;
+        bool stale;
+    } files[] = {{".0123abcd.tmp", true},   {".ffffffff.tmp", true}, {".tmp", false},
+                 {".0123abcg.tmp", false},  {".0123abcd", false},    {".0123abcde.tmp", false},
+                 {"x.0123abcd.tmp", false}, {".old", false}};
+    char name[128];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(name, sizeof name, "%s%s", path, files[i].suffix);
+        fclose(fopen(name, "w"));
+    }
+    assert_int_equal(tw_store_save(store, path), TW_OK);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(name, sizeof name, "%s%s", path, files[i].suffix);
+        assert_int_equal(unlink(name) != 0, files[i].stale);
+    }
+}
+
+/* A name that JSON cannot carry would make a file that others refuse. */
+static void names_in_other_codes(void **state) {
+    (void)state;
+    static const char *const bad[] = {"\xff",         "a\xc3",        "\xc0\x80",
+                                      "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                                      "__metadata__"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        tw_store *store = tw_store_new(context, NULL);
+        set(store, bad[i], TW_F32, TW_SHAPE(), (float[]){1});
+        assert_int_equal(tw_store_save(store, path), TW_ERR_ARGUMENT);
+        tw_store_free(store);
+    }
+    tw_store *store = tw_store_new(context, NULL), *again = tw_store_new(context, NULL);
+    set(store, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", TW_F32, TW_SHAPE(), (float[]){1});
+    assert_int_equal(tw_store_save(store, path), TW_OK);
+    assert_int_equal(tw_store_load(again, path), TW_OK);
+    assert_stores_equal(store, again);
+}
+
+/* Devices and folders stay what they are. */
+static void not_a_file(void **state) {
+    (void)state;
+    tw_store *store = make_store();
+    assert_int_equal(tw_store_save(store, folder), TW_ERR_IO);
+    snprintf(other, sizeof other, "%s/pipe", folder);
+    assert_int_equal(mkfifo(other, 0600), 0);
+    assert_int_equal(tw_store_save(store, other), TW_ERR_IO);
+    struct stat facts;
+    assert_int_equal(stat(other, &facts), 0);
+    assert_true(S_ISFIFO(facts.st_mode));
 }
 
 int main(void) {
@@ -314,6 +375,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(other_types, begin, end),
         cmocka_unit_test_setup_teardown(bad_paths, begin, end),
         cmocka_unit_test_setup_teardown(failed_save, begin, end),
+        cmocka_unit_test_setup_teardown(stale_files, begin, end),
+        cmocka_unit_test_setup_teardown(names_in_other_codes, begin, end),
+        cmocka_unit_test_setup_teardown(not_a_file, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
