@@ -5,8 +5,8 @@
 
 #include "cli/cli.h"
 
-static const cli_command *const commands[] = {&summary_command, &graph_command, &operators_command,
-                                              &demo_command};
+static const cli_command *const commands[] = {&train_command, &summary_command, &graph_command,
+                                              &operators_command, &demo_command};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static int print_help(void) {
