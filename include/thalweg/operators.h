@@ -85,8 +85,8 @@ TW_API void tw_split(tw_value x, int axis, int n, tw_value *parts); /* n equal p
 TW_API tw_value tw_reverse(tw_value x, int axis);
 /* The elements start, start + step, .. of an axis before `stop`, as Python's x[start:stop:step]:
  * step is negative for backwards; negative start and stop count from the end, and both are cut to
- * the axis; stop = TW_END is past the last element that way. The extent must be a number. */
-#define TW_END INT64_MAX
+ * the axis; stop = TW_TO_END is past the last element that way. The extent must be a number. */
+#define TW_TO_END INT64_MAX
 TW_API tw_value tw_slice_step(tw_value x, int axis, int64_t start, int64_t stop, int64_t step);
 
 /* A box of `sizes` at a place known when the program runs: `start` is i32 or i64 (rank), and is

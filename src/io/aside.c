@@ -35,11 +35,13 @@ bool aside_folder(const char *path, text *out) {
     return !out->failed;
 }
 
-bool aside_is_for(const char *name, const char *base, size_t length) {
-    if (strlen(name) != length + 1 + DIGITS + strlen(SUFFIX)) return false;
-    return !strncmp(name, base, length) && name[length] == '.' &&
-           strspn(name + length + 1, "0123456789abcdef") == DIGITS &&
-           !strcmp(name + length + 1 + DIGITS, SUFFIX);
+size_t aside_base(const char *name) {
+    size_t length = strlen(name), suffix = 1 + DIGITS + strlen(SUFFIX);
+    if (length <= suffix) return 0;
+    const char *end = name + length - suffix;
+    bool good = *end == '.' && strspn(end + 1, "0123456789abcdef") == DIGITS &&
+                !strcmp(end + 1 + DIGITS, SUFFIX);
+    return good ? length - suffix : 0;
 }
 
 /* What earlier saves of this path left behind when they were killed. */
@@ -53,9 +55,10 @@ static const char *sweep(const aside *file) {
     text_drop(&folder);
     if (!list) return NULL; /* what is wrong will show when the file is made */
     const char *base = last_part(file->path);
+    size_t length = strlen(base);
     /* A name that does not go (another process was quicker, or it is a folder) does no harm. */
     for (struct dirent *item = readdir(list); item; item = readdir(list))
-        if (aside_is_for(item->d_name, base, strlen(base)))
+        if (aside_base(item->d_name) == length && !strncmp(item->d_name, base, length))
             (void)!unlinkat(dirfd(list), item->d_name, 0);
     closedir(list);
     return NULL;

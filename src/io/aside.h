@@ -30,7 +30,7 @@ bool aside_folder(const char *path, text *out);
 const char *aside_sync(const char *folder);
 /* Makes the folder, and those above it, as far as they are missing. */
 const char *aside_make_folder(tw_context *context, const char *folder);
-/* Whether `name` is that of a file under way for `base`: "BASE.XXXXXXXX.tmp". */
-bool aside_is_for(const char *name, const char *base, size_t length);
+/* Where `name` is "BASE.XXXXXXXX.tmp", a file under way, the length of BASE; else 0. */
+size_t aside_base(const char *name);
 
 #endif

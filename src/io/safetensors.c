@@ -282,7 +282,10 @@ tw_status safetensors_open(safetensors *file, tw_context *context, const char *p
 }
 
 void safetensors_close(safetensors *file) {
-    for (int i = 0; i < file->count; i++) tw_tensor_free(file->entries[i].tensor);
+    for (int i = 0; i < file->count; i++) {
+        tw_tensor_free(file->entries[i].tensor);
+        context_release(file->context, file->entries[i].renamed);
+    }
     context_release(file->context, file->entries);
     context_release(file->context, file->header);
     words_end(file->context, &file->metadata);

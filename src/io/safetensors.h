@@ -34,6 +34,7 @@ tw_status safetensors_save(tw_store *store, const char *path, const words *metad
 typedef struct safetensors_entry {
     const char *name;   /* in the file */
     const char *target; /* the variable that it goes to; at first its name; NULL leaves it out */
+    char *renamed;      /* the target's memory where it is another name; else NULL */
     tw_type type;       /* dtype 0: a type that we do not have */
     int dtype;          /* which of the format's */
     int64_t begin, end; /* offsets of its elements */

@@ -505,7 +505,7 @@ tw_value tw_slice_step(tw_value x, int axis, int64_t start, int64_t stop, int64_
         to = to < from ? from : to;
     } else { /* down from `start` to the last element above `stop` */
         int64_t high = bound(start, extent, -1, extent - 1);
-        int64_t low = stop == TW_END ? -1 : bound(stop, extent, -1, extent - 1);
+        int64_t low = stop == TW_TO_END ? -1 : bound(stop, extent, -1, extent - 1);
         from = low < high ? high - (high - low - 1) / size * size : 0;
         to = low < high ? high + 1 : 0;
     }

@@ -398,10 +398,10 @@ static void test_slices(void **state) {
                 int n = python_slice(5, start, stop, step, want);
                 is_at(__LINE__, tw_slice_step(x, 0, start, stop, step), n, want);
             }
-    IS(tw_slice_step(x, -1, -1, TW_END, -2), 4, 2, 0);
-    IS(tw_slice_step(x, 0, 1, TW_END, 3), 1, 4);
-    NOTHING(tw_slice_step(none(TW_F64), 0, -1, TW_END, -1));
-    IS(slope(tw_slice_step(x, 0, -1, TW_END, -2), x), 1, 0, 1, 0, 1);
+    IS(tw_slice_step(x, -1, -1, TW_TO_END, -2), 4, 2, 0);
+    IS(tw_slice_step(x, 0, 1, TW_TO_END, 3), 1, 4);
+    NOTHING(tw_slice_step(none(TW_F64), 0, -1, TW_TO_END, -1));
+    IS(slope(tw_slice_step(x, 0, -1, TW_TO_END, -2), x), 1, 0, 1, 0, 1);
     REFUSED(tw_slice_step(x, 0, 0, 5, 0), TW_ERR_ARGUMENT);
     IS(tw_slice(x, -1, 1, 2), 1, 2);
     NOTHING(tw_slice(x, 0, 5, 0));

@@ -51,7 +51,7 @@ CASE(top_k) {
 ONE(dynamic_slice, tw_dynamic_slice(in[0], in[1], TW_SHAPE(2, 3, 1)))
 ONE(dynamic_update, tw_dynamic_update_slice(in[0], in[1], in[2]))
 ONE(slice_step, tw_slice_step(in[0], 1, 1, 4, 2))
-ONE(slice_back, tw_slice_step(in[0], -2, -1, TW_END, -2))
+ONE(slice_back, tw_slice_step(in[0], -2, -1, TW_TO_END, -2))
 ONE(scatter_add, tw_scatter_add(in[0], in[1], in[2]))
 ONE(scatter_max, tw_scatter_max(in[0], in[1], in[2]))
 ONE(scatter_set, tw_scatter_set(in[0], in[1], in[2]))
