@@ -267,5 +267,5 @@ void data_print_help(void) {
     cli_row("FILE.npz", "an array for each input, by the inputs' names or in their order");
     cli_row("FILE.npy", "one input; --label FILE.npy has the labels");
     cli_row("FILE.txt", "bytes and the bytes that follow, for language models");
-    cli_row("...-images-idx3-ubyte", "with its labels beside it");
+    cli_row("X-images-idx3-ubyte", "with its labels beside it");
 }

@@ -16,8 +16,8 @@ static void print_more(void) {
     cli_row("loss.svg", "the loss over epochs");
     cli_heading("Exit codes");
     cli_row("0, 1, 2", "trained; failed; misuse of the options");
-    cli_row("75", "ended by SIGTERM: a checkpoint is written, --resume goes on (EX_TEMPFAIL)");
-    cli_row("130", "ended by SIGINT (Ctrl-C), the same");
+    cli_row("75", "ended by SIGTERM, a checkpoint written: --resume goes on");
+    cli_row("130", "ended by SIGINT (Ctrl-C), a checkpoint written");
     cli_heading("Examples");
     printf("  thalweg train mlp --data /usr/share/datasets/fashion-mnist --epochs 5\n"
            "  thalweg train my_model.c --data flowers.csv --val 0.2 --lr 0.01 --out out/f\n"
@@ -101,7 +101,7 @@ static int run(int argc, char **argv) {
          0},
         {"missing", "X", "CSV: what a missing number becomes: 'mean', or a number", OPTION_TEXT,
          &s.data.missing, 0, 0},
-        {"length", "N", "text: bytes of an example, where the model leaves it open (256)",
+        {"length", "N", "text: bytes of an example where the model says none (256)",
          OPTION_NUMBER, &s.data.length, 1, INT32_MAX},
         {"flip", NULL, "images: mirror half of them, drawn anew in each epoch", OPTION_FLAG,
          &s.data.flip, 0, 0},

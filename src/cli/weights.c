@@ -60,13 +60,19 @@ bool weights_note(tw_context *context, const char *path, const char *key, char *
     return !status;
 }
 
-/* Declares a part's variables in the store. */
+/* Declares a part's variables in the store: compiling does. */
 static bool declare(tw_context *context, const chosen_model *chosen, model_part part,
                     tw_store *store) {
     tw_value in[MODEL_INPUTS] = {{0}}, out[2] = {{0}};
     tw_graph *graph = model_graph(context, store, chosen, part, 0, in, out);
+    if (!graph) return false;
+    int n_out = part == MODEL_METRICS ? 1 + model_counts(chosen->model) : 1;
+    tw_program *program = tw_compile(graph, chosen->model->n_in, in, n_out, out,
+                                     &(tw_compile_opts){.read_only = true});
+    if (!program) cli_fail("%s", tw_message(context));
+    tw_program_free(program);
     tw_graph_free(graph);
-    return graph != NULL;
+    return program != NULL;
 }
 
 /* Each of the store's variables must be in the file; what else it has stays there. */
