@@ -80,35 +80,45 @@ TW_API tw_dataset *tw_dataset_idx(tw_context *context, const char *images, const
 /* CIFAR-10's binary files (Krizhevsky 2009), n of them: "images" u8 (32, 32, 3), "labels" u8. */
 TW_API tw_dataset *tw_dataset_cifar(tw_context *context, int n, const char *const *paths);
 
-/* Comma-separated values (RFC 4180). */
+/*
+ * Comma-separated values (RFC 4180; empty lines are passed over). Numbers are decimal, whatever the
+ * locale: each becomes the nearest f32. A column with anything else is text.
+ */
 typedef struct tw_csv_opts {
-    char separator;      /* default ',' */
-    bool no_header;      /* columns are then named "0", "1", ... */
-    const char *label;   /* the label's column; default: the last */
-    bool no_label;       /* every column is a feature */
-    const char *columns; /* space-separated names of the features; default: all but the label */
+    char separator;    /* default ',' */
+    bool no_header;    /* columns are then named "0", "1", ... */
+    const char *label; /* the label's column; default: the last */
+    bool no_label;     /* every column is a feature */
+    const char
+        *columns; /* space-separated names of the features, in their order; a name with spaces
+                          * stands in double quotes; default: all but the label */
     const char *missing; /* space-separated spellings besides the empty field; default "NA nan ?" */
-    double fill;         /* what a missing number becomes; default NaN is refused: see fill_mean */
+    double fill;         /* what a missing number becomes: NAN and TW_ZERO too; default: it is
+                          * refused. A missing text is the text "", a missing label is refused */
     bool fill_mean;      /* the column's mean instead */
     bool regression;     /* the label is a number (f32); else a class (i32) by its spelling */
     void *reserved_[8];
 } tw_csv_opts;
 /* "features" f32 (columns) and "label" i32 or f32 (). Text columns become codes in order of first
- * sight. The file stays on disk: memory does not grow with it beyond an index of every 1024th row. */
+ * sight, the label too, unless all its spellings are whole numbers from 0 to 65535: those are their
+ * own codes. The file stays on disk: memory does not grow with it beyond an index of every 1024th
+ * row, or of one row in each 64 KB where that is fewer. A row has 16 MB at most. */
 TW_API tw_dataset *tw_dataset_csv(tw_context *context, const char *path, const tw_csv_opts *opts);
 
-/* Byte-pair encoding (Sennrich et al. 2016) from GPT-2's vocab.json and merges.txt. */
+/* Byte-pair encoding (Sennrich et al. 2016) from GPT-2's vocab.json and merges.txt. The vocabulary
+ * holds each byte, so every text has its tokens, malformed UTF-8 too, and comes back from them. */
 typedef struct tw_tokenizer tw_tokenizer;
 TW_API tw_tokenizer *tw_tokenizer_new(tw_context *context, const char *vocabulary,
                                       const char *merges);
 TW_API void tw_tokenizer_free(tw_tokenizer *tokenizer);
 TW_API int64_t tw_tokenizer_size(const tw_tokenizer *tokenizer);
-/* The text's tokens as i32 (n). */
+/* The text's tokens as i32 (n). Special tokens are not looked for: their spelling is text. */
 TW_API tw_tensor *tw_tokenizer_encode(tw_tokenizer *tokenizer, const char *text, size_t bytes);
-/* The caller's string (tw_string_free). */
+/* Exactly the bytes that the tokens stand for, then a zero byte: the caller's (tw_string_free). */
 TW_API char *tw_tokenizer_decode(tw_tokenizer *tokenizer, int64_t n, const int32_t *tokens);
-/* Language modelling: example i is `length` tokens from i * stride on, and the same one further, both
- * i32 (length). Bytes where tokenizer is NULL. stride 0: length. */
+/* Language modelling: example i is `length` tokens from i * stride on, "tokens", and the same one
+ * further, "targets", both i32 (length). Bytes where tokenizer is NULL, of the file mapped into
+ * memory; else all its tokens are kept, and the tokenizer may be freed. stride 0: length. */
 TW_API tw_dataset *tw_dataset_text(tw_context *context, const char *path, int64_t length,
                                    int64_t stride, tw_tokenizer *tokenizer);
 
