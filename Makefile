@@ -1,6 +1,6 @@
 # The short way in. The build itself is in CMakeLists.txt, its variants in CMakePresets.json.
 .DEFAULT_GOAL := build
-.PHONY: build demo check check-deep format format-check clean help setup
+.PHONY: build demo check check-deep fuzz format format-check clean help setup
 
 # CMAKE_GENERATOR only matters for a build folder that is new; an old one keeps its generator.
 generator = $${CMAKE_GENERATOR:-$$(command -v ninja >/dev/null && echo Ninja || echo Unix Makefiles)}
@@ -24,13 +24,19 @@ check: setup ## what must pass before a commit: format, layers, warnings, tests;
 	@$(call compile,release)
 	@ctest --preset release
 
-check-deep: setup ## the long tests, and the suite under the address, undefined and thread sanitizers
+check-deep: setup ## the long tests, the suite under the sanitizers, and each fuzz target for a minute
 	@$(call compile,release)
 	@ctest --preset deep
 	@$(call compile,sanitize)
 	@ctest --preset sanitize
 	@$(call compile,tsan)
 	@ctest --preset tsan
+	@$(call compile,fuzz)
+	@scripts/fuzz
+
+fuzz: setup ## feed every reader mutated files, FUZZ_SECONDS (60) each, under the sanitizers
+	@$(call compile,fuzz)
+	@scripts/fuzz
 
 format: setup ## rewrite the sources in the house style
 	@$(style) -i

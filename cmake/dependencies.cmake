@@ -13,6 +13,26 @@ target_include_directories(thalweg_dependencies INTERFACE ${DNNL_INCLUDE_DIR})
 target_link_libraries(thalweg_dependencies INTERFACE
   ${DNNL_LIBRARY} PkgConfig::cjson ZLIB::ZLIB Threads::Threads m)
 
+# Pictures, each kind where its library is; reading one without it says so.
+if(THALWEG_PNG)
+  find_package(PNG)
+endif()
+if(PNG_FOUND)
+  target_link_libraries(thalweg_dependencies INTERFACE PNG::PNG)
+  set_property(SOURCE src/io/image_png.c APPEND PROPERTY COMPILE_DEFINITIONS THALWEG_HAVE_PNG=1)
+else()
+  message(STATUS "Without libpng: image folders read no PNG files")
+endif()
+if(THALWEG_JPEG)
+  find_package(JPEG)
+endif()
+if(JPEG_FOUND)
+  target_link_libraries(thalweg_dependencies INTERFACE JPEG::JPEG)
+  set_property(SOURCE src/io/image_jpeg.c APPEND PROPERTY COMPILE_DEFINITIONS THALWEG_HAVE_JPEG=1)
+else()
+  message(STATUS "Without libjpeg: image folders read no JPEG files")
+endif()
+
 # The back end of tw_parallel_for.
 if(THALWEG_THREADS STREQUAL openmp)
   find_package(OpenMP REQUIRED COMPONENTS C)

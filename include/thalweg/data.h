@@ -122,19 +122,26 @@ TW_API char *tw_tokenizer_decode(tw_tokenizer *tokenizer, int64_t n, const int32
 TW_API tw_dataset *tw_dataset_text(tw_context *context, const char *path, int64_t length,
                                    int64_t stride, tw_tokenizer *tokenizer);
 
-/* A folder of images with a folder for each class, PNG and JPEG, or one folder without classes. */
+/*
+ * A folder with a folder of images for each class, or of images alone: .png, .jpg and .jpeg files;
+ * other files, and names that start with a dot, are left out. Transparency and a camera's note of
+ * the orientation are ignored, 16 bits become 8. Resizing is antialiased (Pillow's BILINEAR). PNG
+ * needs a build with libpng, JPEG one with libjpeg: TW_ERR_UNSUPPORTED without.
+ */
 typedef struct tw_images_opts {
     int64_t height, width; /* of every example; default 224 */
     int64_t channels;      /* 1 or 3; default 3 */
     bool stretch;          /* default: resize the shorter side, cut the middle out */
     /* For training, drawn anew in each epoch from (seed, epoch, example): */
     bool flip;   /* left to right, half of the time */
-    double crop; /* a random part of at least this share of the area; 0: none */
+    double crop; /* a random part of this share of the area to 1, its sides 3/4 to 4/3 of each other
+                  * (Szegedy et al. 2015); 0: none */
     uint64_t seed;
     const float *mean, *deviation; /* of each channel, in units of 0 to 1; default 0 and 1 */
     void *reserved_[8];
 } tw_images_opts;
-/* "images" f32 (height, width, channels), "labels" i32 by the folders' sorted names. */
+/* "images" f32 (height, width, channels); where there are classes "labels" i32 () by the folders'
+ * names in order of their bytes. Files are read when asked for; tw_dataset_read is of epoch 0. */
 TW_API tw_dataset *tw_dataset_images(tw_context *context, const char *folder,
                                      const tw_images_opts *opts);
 
