@@ -16,6 +16,7 @@
 
 #include "base/number.h"
 #include "io/dataset.h"
+#include "io/loader.h"
 #include "runtime/tensor.h"
 
 enum { DEFAULT_BATCH = 32, DEFAULT_PREFETCH = 2, MOST_PREFETCH = 1024 };
@@ -235,6 +236,8 @@ tw_loader *tw_loader_new(tw_dataset *dataset, const tw_loader_opts *given) {
 }
 
 void tw_loader_free(tw_loader *loader) { object_drop(loader); }
+
+const tw_loader_opts *loader_opts(const tw_loader *loader) { return &loader->opts; }
 
 tw_dataset *tw_loader_dataset(const tw_loader *loader) { return loader ? loader->dataset : NULL; }
 
