@@ -13,6 +13,18 @@
 
 enum { CIFAR_FILES = 5, DEFAULT_LENGTH = 256 };
 
+int data_check(const data_choice *choice) {
+    const char *missing = choice->missing;
+    char *end = NULL;
+    if (choice->separator && strlen(choice->separator) != 1)
+        return cli_misuse("--separator takes one character, not '%s'", choice->separator);
+    if (missing && strcmp(missing, "mean") != 0 && (strtod(missing, &end), *end))
+        return cli_misuse("--missing takes 'mean' or a number, not '%s'", missing);
+    if (choice->crop > 1)
+        return cli_misuse("--crop takes a share of the area, above 0 and at most 1");
+    return CLI_FINE;
+}
+
 static bool join(char out[DATA_PATH], const char *format, ...) TW_PRINTF(2, 3);
 static bool join(char out[DATA_PATH], const char *format, ...) {
     va_list list;
@@ -202,6 +214,12 @@ static tw_dataset *read_npy(tw_context *context, const data_choice *choice, cons
     return set;
 }
 
+/* The number as tw_csv_opts has it, where 0 is the default. */
+static double fill_of(const char *word) {
+    double number = strtod(word, NULL);
+    return number == 0 ? TW_ZERO : number;
+}
+
 static tw_dataset *read_csv(tw_context *context, const data_choice *choice, const char *path,
                             const model_inputs *inputs, int needed) {
     tw_dtype last = inputs->type[inputs->n - 1].dtype;
@@ -214,7 +232,7 @@ static tw_dataset *read_csv(tw_context *context, const data_choice *choice, cons
     if (choice->missing && !strcmp(choice->missing, "mean"))
         opts.fill_mean = true;
     else if (choice->missing)
-        opts.fill = strtod(choice->missing, NULL);
+        opts.fill = fill_of(choice->missing);
     tw_dataset *set = tw_dataset_csv(context, path, &opts);
     if (!set || opts.no_label || needed == inputs->n || choice->label) return set;
     /* To predict, a file without labels will do: it is one whose columns are all features. */

@@ -37,7 +37,9 @@ typedef struct data_place {
 
 typedef enum data_part { DATA_TRAIN = 1, DATA_TEST } data_part;
 
-/* CLI_FINE, or the code after a message. */
+/* Whether the options' values can be; CLI_FINE, or the code after a message. */
+int data_check(const data_choice *choice);
+/* The same. */
 int data_find(const char *path, data_place *out);
 /* The part's columns as the files have them; NULL after a message. `needed` of the model's inputs are
  * wanted: with fewer than all, labels may be missing. */

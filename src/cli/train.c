@@ -29,11 +29,7 @@ static int check(const training_settings *settings) {
         return cli_misuse("train on which data? --data PATH; see 'thalweg train --help'");
     if (settings->resume && settings->overwrite)
         return cli_misuse("--resume and --overwrite exclude each other");
-    if (settings->data.separator && strlen(settings->data.separator) != 1)
-        return cli_misuse("--separator takes one character, not '%s'", settings->data.separator);
-    if (settings->data.crop > 1)
-        return cli_misuse("--crop takes a share of the area, above 0 and at most 1");
-    return CLI_FINE;
+    return data_check(&settings->data);
 }
 
 static int train(training_settings *settings) {

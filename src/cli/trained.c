@@ -25,9 +25,8 @@ int trained_open(trained *it, const char *command, const trained_settings *setti
     model_choice choice = settings->model;
     char *preset = NULL;
     if (!choice.word) return cli_misuse("which model? See 'thalweg %s --help' for a list", command);
-    if (settings->data.separator && strlen(settings->data.separator) != 1)
-        return cli_misuse("--separator takes one character, not '%s'", settings->data.separator);
-    int code = weights_find(settings->weights, it->path);
+    int code = data_check(&settings->data);
+    if (!code) code = weights_find(settings->weights, it->path);
     if (code) return code;
     it->context = cli_context(settings->threads);
     if (!it->context) return CLI_FAILED;
