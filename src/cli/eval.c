@@ -54,7 +54,8 @@ static int run(int argc, char **argv) {
         options, print_more};
     int code = CLI_FINE;
     if (!options_read(&usage, argc, argv, &s.model.word, 1, &code)) return code;
-    if (!s.data.path) return cli_misuse("on which data? --data PATH; see 'thalweg eval --help'");
+    if (s.model.word && !s.data.path)
+        return cli_misuse("on which data? --data PATH; see 'thalweg eval --help'");
     trained it;
     scorer scorer = {0};
     code = trained_open(&it, "eval", &s);

@@ -25,6 +25,8 @@ static void print_more(void) {
 }
 
 static int check(const training_settings *settings) {
+    if (!settings->model.word)
+        return cli_misuse("which model? See 'thalweg train --help' for a list");
     if (!settings->data.path)
         return cli_misuse("train on which data? --data PATH; see 'thalweg train --help'");
     if (settings->resume && settings->overwrite)

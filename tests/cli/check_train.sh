@@ -175,11 +175,14 @@ runs 0 predict mlp --data "$scratch/data/t10k-images-idx3-ubyte" --weights "$scr
 runs 0 train practice --data "$scratch/data" --epochs 1 --batch 8 --out "$scratch/practice" "${one[@]}"
 runs 0 predict practice --data "$scratch/data" --weights "$scratch/practice" "${one[@]}"
 [[ $(wc -l <"$scratch/out") == 11 ]] || fail "not a head and ten rows"
-runs 0 predict practice --set in=10 --preset tiny --data "$scratch/p.npy" --weights "$scratch/practice" "${one[@]}" || true
+runs 0 train practice --preset tiny --set in=10 --set out=10 --data "$scratch/p.npy" --label "$scratch/p.npy" \
+    --epochs 1 --out "$scratch/self" "${one[@]}"
+says "10 examples"
+runs 0 predict practice --data "$scratch/p.npy" --weights "$scratch/self" "${one[@]}"
 
 # Refusals: misuse is 2, failure 1, each one line with the way out.
 refuses 2 "which model?" train
-refuses 2 "on which data?" train mlp --data= "" || true
+refuses 2 "--data needs a word" train mlp --data=
 refuses 2 "--data PATH" train mlp
 refuses 2 "did you mean 'convnet'?" train convent --data "$scratch/data"
 refuses 2 "did you mean 'adam'?" train mlp --data "$scratch/data" --optimizer adan --out "$scratch/x"
