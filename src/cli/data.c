@@ -278,8 +278,8 @@ tw_dataset *data_read(tw_context *context, const data_choice *choice, const data
 
 void data_print_help(void) {
     cli_heading("Data");
-    cli_row("FOLDER", "with train-images-idx3-ubyte and the like, gzipped or not (MNIST);\n"
-                      "data_batch_1.bin (CIFAR-10); train.csv, .npz or .txt; train/ with a\n"
+    cli_row("FOLDER", "with train-images-idx3-ubyte and the like, gzipped or not (MNIST); "
+                      "data_batch_1.bin (CIFAR-10); train.csv, .npz or .txt; train/ with a "
                       "folder of images for each class. Beside train: test, t10k, val");
     cli_row("FILE.csv, .tsv", "with a header; the last column is the label");
     cli_row("FILE.npz", "an array for each input, by the inputs' names or in their order");

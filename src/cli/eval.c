@@ -49,8 +49,8 @@ static int run(int argc, char **argv) {
     const cli_option options[] = {TRAINED_OPTIONS(s), {0}};
     const cli_usage usage = {
         "eval", "MODEL --data PATH --weights PATH [OPTION...]",
-        "Prints loss and accuracy of a trained model on data. Scale and classes are those of its\n"
-        "training.",
+        "Prints loss and accuracy of a trained model on data. Scale and classes are those\n"
+        "of its training.",
         options, print_more};
     int code = CLI_FINE;
     if (!options_read(&usage, argc, argv, &s.model.word, 1, &code)) return code;

@@ -71,8 +71,8 @@ static int run(int argc, char **argv) {
     };
     const cli_usage usage = {
         "export", "MODEL --weights PATH [--out FILE] [--graph FILE] [OPTION...]",
-        "Writes a trained model for other programs: its weights without the optimiser's state, as\n"
-        "a safetensors file, and the graph that predicts, as text that parses back.",
+        "Writes a trained model for other programs: its weights without the optimiser's\n"
+        "state, as a safetensors file, and the graph that predicts, as text.",
         options, print_more};
     int code = CLI_FINE;
     if (!options_read(&usage, argc, argv, &s->model.word, 1, &code)) return code;

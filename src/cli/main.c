@@ -22,8 +22,8 @@ static int print_help(void) {
     cli_row("--version", "the version");
     cli_heading("First steps");
     printf("  thalweg demo                        train on Fashion-MNIST; writes out/demo/\n"
-           "  thalweg train mlp --data DIR        train on your data; 'train --help' says which\n"
-           "  thalweg graph practice              the textbook graph with its update, as text\n"
+           "  thalweg train mlp --data DIR        train on data of your own\n"
+           "  thalweg graph practice              the textbook graph and its update\n"
            "  thalweg graph convnet --svg a.svg   a picture, phases in colours\n");
     return CLI_FINE;
 }

@@ -194,7 +194,7 @@ void model_print_help(void) {
         cli_row(model->name, model->about);
         cli_row("", words);
     }
-    cli_row("FILE.c", "your own: compiled by $CC or cc; it has a function\n"
+    cli_row("FILE.c", "your own: compiled by $CC or cc; it has a function "
                       "const tw_model *thalweg_model(void), see thalweg/model.h");
     cli_row("FILE.so", "the same, compiled");
 }

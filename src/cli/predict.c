@@ -203,8 +203,8 @@ static int run(int argc, char **argv) {
         {0}};
     const cli_usage usage = {
         "predict", "MODEL --data PATH --weights PATH [OPTION...]",
-        "Writes a trained model's predictions, a row for each example: for classes the likeliest\n"
-        "and the number of each, in CSV, or the numbers alone as a NumPy array.",
+        "Writes a trained model's predictions, a row for each example: as CSV the class\n"
+        "that is likeliest and the number of each, or the numbers as a NumPy array.",
         options, print_more};
     int code = CLI_FINE;
     if (!options_read(&usage, argc, argv, &s.model.word, 1, &code)) return code;

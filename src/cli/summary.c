@@ -41,8 +41,8 @@ static int run(int argc, char **argv) {
     };
     const cli_usage usage = {
         "summary", "MODEL [OPTION...]",
-        "Prints a model's layers as a table: shapes, parameters, floating-point operations, and\n"
-        "the bytes that training keeps.",
+        "Prints a model's layers as a table: shapes, parameters, floating-point\n"
+        "operations, and the bytes that training keeps.",
         options, print_more};
     chosen_model chosen;
     int code = CLI_FINE;

@@ -67,7 +67,7 @@ static int run(int argc, char **argv) {
          OPTION_TEXT, &s.optimizer.kind, 0, 0},
         {"lr", "X", "the rate; default: the model's", OPTION_REAL, &s.optimizer.rate, 0, 0},
         {"schedule", "S",
-         "of the rate: constant step exponential linear polynomial cosine\ninverse-root one-cycle",
+         "of the rate: constant step exponential linear polynomial cosine inverse-root one-cycle",
          OPTION_TEXT, &s.optimizer.schedule, 0, 0},
         {"warmup", "N", "steps in which the rate rises", OPTION_NUMBER, &s.optimizer.warmup, 0,
          INT32_MAX},
@@ -109,8 +109,8 @@ static int run(int argc, char **argv) {
     };
     const cli_usage usage = {
         "train", "MODEL --data PATH [OPTION...]",
-        "Trains a model, judges it by what is held out, and writes weights and checkpoints.",
-        options, print_more};
+        "Trains a model, judges it by what is held out, writes weights and checkpoints.", options,
+        print_more};
     int code = CLI_FINE;
     if (!options_read(&usage, argc, argv, &s.model.word, 1, &code)) return code;
     return train(&s);
