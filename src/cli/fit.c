@@ -43,17 +43,23 @@ static int column_named(const tw_dataset *set, const char *name) {
     return -1;
 }
 
-/* By names where all of them are there, else in order. */
+/* By names; inputs without one of theirs take the other columns in order. */
 static int match(fitting *fit) {
     const model_inputs *inputs = fit->inputs;
     const tw_dataset *set = fit->out->set;
-    int columns = tw_dataset_columns(set), n = fit->n, named = 0;
+    int columns = tw_dataset_columns(set), n = fit->n, named = 0, next = 0;
+    bool taken[TW_MAX_COLUMNS] = {false};
     for (int i = 0; i < n; i++) {
-        fit->out->column[i] = column_named(set, inputs->name[i]);
-        named += fit->out->column[i] >= 0;
+        int column = fit->out->column[i] = column_named(set, inputs->name[i]);
+        if (column >= 0) taken[column] = true;
+        named += column >= 0;
     }
     if (named == n) return CLI_FINE;
-    for (int i = 0; i < n; i++) fit->out->column[i] = i;
+    for (int i = 0; i < n; i++) {
+        if (fit->out->column[i] >= 0) continue;
+        while (next < columns && taken[next]) next++;
+        fit->out->column[i] = next++;
+    }
     if (columns == n || (columns > n && n < inputs->n)) return CLI_FINE;
     char there[512] = "", wanted[512] = "";
     for (int k = 0; k < columns; k++)

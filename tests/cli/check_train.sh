@@ -100,7 +100,8 @@ cmp "$part/weights.safetensors" "$whole/weights.safetensors" || fail "resumed we
 [[ $(wc -l <"$part/log.jsonl") == 108 ]] || fail "the resumed log has $(wc -l <"$part/log.jsonl") lines"
 stops() { # stops SIGNAL CODE: sends it once the training is under way
     local code=0 child
-    rm -rf "$part"
+    rm -rf "$part" "$scratch/out"
+    : >"$scratch/out"
     # A shell's background jobs ignore SIGINT; set -m gives this one its own group and handlers.
     set -m
     "$THALWEG" train "$model" "${data[@]}" --epochs 100000 --out "$part" --set hidden=12 >"$scratch/out" 2>"$scratch/err" &
