@@ -107,9 +107,9 @@ stops() { # stops SIGNAL CODE: sends it once the training is under way
     "$THALWEG" train "$model" "${data[@]}" --epochs 100000 --out "$part" --set hidden=12 >"$scratch/out" 2>"$scratch/err" &
     child=$!
     set +m
-    for ((i = 0; i < 200; i++)); do
+    for ((i = 0; i < 1000; i++)); do
         ! grep -q '^epoch 2/' "$scratch/out" || break
-        sleep 0.05
+        sleep 0.01
     done
     kill -"$1" "$child"
     wait "$child" || code=$?
@@ -126,6 +126,35 @@ runs 0 train "$model" "${data[@]}" --epochs $epochs --out "$whole" --set hidden=
 cmp "$part/weights.safetensors" "$whole/weights.safetensors" || fail "weights after SIGTERM differ"
 cmp <(sed 's/"seconds.*//' "$part/log.jsonl") <(sed 's/"seconds.*//' "$whole/log.jsonl") || fail "logs after SIGTERM differ"
 refuses 1 "--resume goes on" train "$model" "${data[@]}" --out "$part"
+refuses 1 "batch" train "$model" "${data[@]}" --out "$part" --resume --batch 8
+
+# Killed without a warning between two checkpoints.
+often=(train "$model" "${data[@]}" --epochs 16 --save-every 3 --set hidden=12)
+rm -rf "$part"
+"$THALWEG" "${often[@]}" --out "$part" >"$scratch/out" 2>"$scratch/err" &
+for ((i = 0; i < 1000; i++)); do
+    ! ls "$part"/step-00002?.safetensors >/dev/null 2>&1 || break
+    sleep 0.01
+done
+kill -KILL $!
+wait $! 2>/dev/null || true
+runs 0 "${often[@]}" --out "$part" --resume
+says "going on from step"
+runs 0 "${often[@]}" --out "$whole" --overwrite
+cmp "$part/weights.safetensors" "$whole/weights.safetensors" || fail "weights after SIGKILL differ"
+cmp <(sed 's/"seconds.*//' "$part/log.jsonl") <(sed 's/"seconds.*//' "$whole/log.jsonl") || fail "logs after SIGKILL differ"
+
+# A number to predict: a label that is no class, a column of missing numbers.
+sed -e 's/"label", TW_I32/"label", TW_F32/' -e 's/ 4, 8, 3/ 3, 8, 1/' -e 's/{4, 8, 3/{3, 8, 1/' \
+    -e 's/tw_cross_entropy(\(.*\), in\[1\], NULL)/tw_mse(tw_reshape(\1, tw_shape_of(in[1])), in[1])/' \
+    -e '/tw_correct/d' -e 's/tw_softmax(\(.*\));/\1;/' -e 's/\.predict = predict,/.predict = predict, .no_correct = true,/' \
+    "$model" >"$scratch/line.c"
+awk -v OFS=, 'BEGIN { print "x", "y", "z", "sum"; for (i = 0; i < 80; i++) print i % 5, i % 7 ? i % 3 : "NA", i % 2, i % 5 + i % 3 }' >"$scratch/line.csv"
+refuses 1 "missing" train "$scratch/line.c" --data "$scratch/line.csv" --out "$scratch/line"
+runs 0 train "$scratch/line.c" --data "$scratch/line.csv" --val 0.25 --missing mean --epochs 20 --batch 8 --out "$scratch/line" "${one[@]}"
+! grep -q accuracy "$scratch/out" || fail "a number has an accuracy"
+runs 0 predict "$scratch/line.c" --data "$scratch/line.csv" --missing mean --weights "$scratch/line" "${one[@]}"
+[[ $(head -1 "$scratch/out") == prediction && $(wc -l <"$scratch/out") == 81 ]] || fail "regression predicts: $(head -2 "$scratch/out")"
 
 # Checkpoints while an epoch is under way, early stop, schedules, check mode.
 runs 0 train "$model" "${data[@]}" --epochs 2 --out "$scratch/often" --save-every 3 --keep 4 --eval-every 2 \
