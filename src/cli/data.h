@@ -46,6 +46,36 @@ int data_find(const char *path, data_place *out);
 tw_dataset *data_read(tw_context *context, const data_choice *choice, const data_place *place,
                       data_part part, const model_inputs *inputs, int needed);
 
+/* The options that say how to read the files, for commands' tables. */
+#define DATA_OPTIONS(choice)                                                                       \
+    {"label",                                                                                      \
+     "NAME",                                                                                       \
+     "CSV: the label's column (the last); NPY: the labels' file",                                  \
+     OPTION_TEXT,                                                                                  \
+     &(choice).label,                                                                              \
+     0,                                                                                            \
+     0},                                                                                           \
+        {"separator",                                                                              \
+         "C",                                                                                      \
+         "CSV: what stands between fields (a comma)",                                              \
+         OPTION_TEXT,                                                                              \
+         &(choice).separator,                                                                      \
+         0,                                                                                        \
+         0},                                                                                       \
+        {"no-header", NULL, "CSV: the first line is an example", OPTION_FLAG, &(choice).no_header, \
+         0,           0},                                                                          \
+        {"missing",                                                                                \
+         "X",                                                                                      \
+         "CSV: what a missing number becomes: 'mean', or a number",                                \
+         OPTION_TEXT,                                                                              \
+         &(choice).missing,                                                                        \
+         0,                                                                                        \
+         0},                                                                                       \
+    {                                                                                              \
+        "length", "N", "text: bytes of an example where the model says none (256)", OPTION_NUMBER, \
+            &(choice).length, 1, INT32_MAX                                                         \
+    }
+
 /* The rows of a help page that say what --data may be. */
 void data_print_help(void);
 

@@ -115,7 +115,7 @@ bool record_add(run_record *record, const record_epoch *it) {
                 put(line, "loss", it->loss) && put(line, "accuracy", it->accuracy) &&
                 put(line, "val_loss", it->held_out_loss) &&
                 put(line, "val_accuracy", it->held_out_accuracy) && put(line, "rate", it->rate) &&
-                put(line, "seconds", it->seconds);
+                put(line, "seconds", it->seconds) && put(line, "waited", it->waited);
     return write_line(record, line, good) &&
            add_point(record, &record->held_out, (double)it->epoch, it->held_out_loss) &&
            log_scalar(record, "accuracy/train", it->step, it->accuracy) &&

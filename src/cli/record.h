@@ -24,6 +24,7 @@ typedef struct run_record {
 typedef struct record_epoch {
     int64_t epoch, step;
     double loss, accuracy, held_out_loss, held_out_accuracy, rate, seconds;
+    double waited; /* of the seconds, for data */
 } record_epoch;
 
 /*

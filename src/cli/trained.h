@@ -61,32 +61,6 @@ void trained_close(trained *it);
          0},                                                                                        \
         {"threads", "N", "threads (as many as there are cores)", OPTION_NUMBER, &(s).threads,       \
          1,         1024},                                                                          \
-        {"label",                                                                                   \
-         "NAME",                                                                                    \
-         "CSV: the label's column; NPY: the labels' file",                                          \
-         OPTION_TEXT,                                                                               \
-         &(s).data.label,                                                                           \
-         0,                                                                                         \
-         0},                                                                                        \
-        {"separator",                                                                               \
-         "C",                                                                                       \
-         "CSV: what stands between fields (a comma)",                                               \
-         OPTION_TEXT,                                                                               \
-         &(s).data.separator,                                                                       \
-         0,                                                                                         \
-         0},                                                                                        \
-        {"no-header", NULL, "CSV: the first line is an example", OPTION_FLAG, &(s).data.no_header,  \
-         0,           0},                                                                           \
-        {"missing",                                                                                 \
-         "X",                                                                                       \
-         "CSV: what a missing number becomes: 'mean', or a number",                                 \
-         OPTION_TEXT,                                                                               \
-         &(s).data.missing,                                                                         \
-         0,                                                                                         \
-         0},                                                                                        \
-    {                                                                                               \
-        "length", "N", "text: bytes of an example where the model says none (256)", OPTION_NUMBER,  \
-            &(s).data.length, 1, INT32_MAX                                                          \
-    }
+        DATA_OPTIONS((s).data)
 
 #endif

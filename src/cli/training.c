@@ -40,6 +40,7 @@ typedef struct training {
     int64_t epoch;          /* from 0: the one under way */
     bool epoch_done;        /* but for its evaluation */
     score sums;             /* of it */
+    double waited;          /* seconds for data, in the epochs before */
 } training;
 
 static volatile sig_atomic_t signalled;
@@ -174,6 +175,8 @@ static bool end_epoch(training *run, const progress *bar, const score *held_out,
                        .held_out_loss = score_loss(held_out),
                        .held_out_accuracy = counts ? score_accuracy(held_out, run->answers) : NAN,
                        .seconds = progress_clock() - bar->began};
+    it.waited = tw_loader_waited(run->trainer.loader) - run->waited;
+    run->waited += it.waited;
     it.rate = optimizer_rate(&run->job.optimizer, it.step - 1);
     print_epoch(run, &it);
     double score = run->held_out.set ? it.held_out_loss : it.loss;
