@@ -27,6 +27,8 @@ static void predict(tw_graph *graph, const tw_value *in, tw_value *out, const vo
 
 static int fail(const prediction *it) { return cli_fail("%s", tw_message(it->trained.context)); }
 
+static const char *name_of(const prediction *it) { return it->path ? it->path : "standard output"; }
+
 /* Elements of a row, which has a class when the model counts right answers. */
 static int64_t row_elements(const prediction *it) {
     tw_type type = tw_tensor_type(it->out);
@@ -109,7 +111,7 @@ static bool put_csv(prediction *it, int64_t n) {
     if (!it->done) put_header(it, elements);
     for (int64_t row = 0; row < n; row++) put_row(it, data, row, elements);
     if (!ferror(it->file)) return true;
-    return cli_fail("cannot write '%s': %s", it->path, strerror(errno)) == CLI_FINE;
+    return cli_fail("cannot write '%s': %s", name_of(it), strerror(errno)) == CLI_FINE;
 }
 
 /* Into its place among all rows. */
@@ -158,7 +160,7 @@ static bool finish(prediction *it) {
     bool own = it->file != stdout;
     bool good = !fflush(it->file) && !(own && fclose(it->file));
     it->file = NULL;
-    if (!good) cli_fail("cannot write '%s': %s", it->path, strerror(errno));
+    if (!good) cli_fail("cannot write '%s': %s", name_of(it), strerror(errno));
     return good;
 }
 
@@ -176,7 +178,7 @@ static int perform(prediction *it) {
     if (!it->loader || !it->jit) return fail(it);
     if (!it->numpy) it->file = it->path ? fopen(it->path, "w") : stdout;
     if (!it->numpy && !it->file)
-        return cli_fail("cannot write '%s': %s", it->path, strerror(errno));
+        return cli_fail("cannot write '%s': %s", name_of(it), strerror(errno));
     for (bool end = false; !end;)
         if (!predict_batch(it, &end)) return CLI_FAILED;
     if (!finish(it)) return CLI_FAILED;

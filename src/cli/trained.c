@@ -6,17 +6,21 @@
 #include <string.h>
 #include <thalweg/thalweg.h>
 
-/* Preset and fields of the training, where the options say nothing. */
+/* Preset and fields of the training, unless the options name a preset; fields of theirs come last. */
 static int follow_notes(trained *it, model_choice *choice, char **preset) {
-    if (!choice->preset && !weights_note(it->context, it->path, NOTE_PRESET, preset))
+    const cli_list given = choice->set;
+    if (choice->preset) return CLI_FINE;
+    if (!weights_note(it->context, it->path, NOTE_PRESET, preset) ||
+        !weights_note(it->context, it->path, NOTE_SET, &it->fields))
         return CLI_FAILED;
-    if (!choice->preset) choice->preset = *preset;
-    if (choice->set.n) return CLI_FINE;
-    if (!weights_note(it->context, it->path, NOTE_SET, &it->fields)) return CLI_FAILED;
+    choice->preset = *preset;
+    choice->set.n = 0;
     char *rest = NULL;
     for (char *word = it->fields ? strtok_r(it->fields, " ", &rest) : NULL;
          word && choice->set.n < CLI_LIST; word = strtok_r(NULL, " ", &rest))
         choice->set.at[choice->set.n++] = word;
+    for (int i = 0; i < given.n && choice->set.n < CLI_LIST; i++)
+        choice->set.at[choice->set.n++] = given.at[i];
     return CLI_FINE;
 }
 
