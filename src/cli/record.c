@@ -33,11 +33,11 @@ static double number_of(const cJSON *line, const char *key) {
     return cJSON_IsNumber(item) ? item->valuedouble : NAN;
 }
 
-/* Takes a line of an earlier run into the curve; false for one that is to go. */
-static bool take_line(run_record *record, const char *words, int64_t resumed) {
+/* Takes a line of an earlier run into the curve; false for one that is none. */
+static bool take_line(run_record *record, const char *words) {
     cJSON *line = cJSON_Parse(words);
     const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(line, "kind"));
-    bool good = kind && number_of(line, "step") <= (double)resumed;
+    bool good = kind != NULL;
     if (good && !strcmp(kind, "step"))
         good = add_point(record, &record->steps, number_of(line, "epoch"), number_of(line, "loss"));
     else if (good)
@@ -47,16 +47,17 @@ static bool take_line(run_record *record, const char *words, int64_t resumed) {
     return good;
 }
 
-/* Cuts the lines off behind the step that the run goes on from. */
-static bool keep_lines(run_record *record, int64_t resumed) {
+/* Cuts the lines off that were written after the checkpoint. */
+static bool keep_lines(run_record *record, int64_t most) {
     FILE *old = fopen(record->path, "r");
     char *line = NULL;
     size_t room = 0;
     text kept = {.context = record->context};
     if (!old) return errno == ENOENT || fail_path(record, "read");
-    while (getline(&line, &room, old) > 0) {
-        if (line[strlen(line) - 1] != '\n' || !take_line(record, line, resumed)) break;
+    while (record->written < most && getline(&line, &room, old) > 0) {
+        if (line[strlen(line) - 1] != '\n' || !take_line(record, line)) break;
         text_add(&kept, "%s", line);
+        record->written++;
     }
     free(line);
     fclose(old);
@@ -68,14 +69,14 @@ static bool keep_lines(run_record *record, int64_t resumed) {
 }
 
 bool record_begin(run_record *record, tw_context *context, const char *folder, const char *path,
-                  int64_t resumed) {
+                  int64_t kept) {
     *record = (run_record){.context = context};
     text name = {.context = context};
     text_add(&name, "%s%s", path ? path : folder, path ? "" : "/log.jsonl");
     record->path = text_take(&name);
     if (!record->path) return cli_fail("out of memory") == CLI_FINE;
-    if (resumed && !keep_lines(record, resumed)) return false;
-    record->lines = fopen(record->path, resumed ? "a" : "w");
+    if (kept && !keep_lines(record, kept)) return false;
+    record->lines = fopen(record->path, kept ? "a" : "w");
     if (!record->lines) return fail_path(record, "write");
     record->events = tw_event_log_new(context, folder);
     return record->events || cli_fail("%s", tw_message(context)) == CLI_FINE;
@@ -87,6 +88,7 @@ static bool write_line(run_record *record, cJSON *line, bool good) {
     if (!words) return cli_fail("out of memory") == CLI_FINE;
     good = fprintf(record->lines, "%s\n", words) >= 0;
     cJSON_free(words);
+    record->written++;
     return good || fail_path(record, "write");
 }
 

@@ -16,6 +16,7 @@ typedef struct run_record {
     tw_context *context;
     char *path; /* of the lines */
     FILE *lines;
+    int64_t written; /* lines, those of an earlier run too */
     tw_event_log *events;
     record_points steps, held_out;
 } run_record;
@@ -28,11 +29,11 @@ typedef struct record_epoch {
 } record_epoch;
 
 /*
- * Begins in the folder, which exists; the lines go to `path` (NULL: FOLDER/log.jsonl). Lines of an
- * earlier run up to step `resumed` are kept, with 0 none. All give false after a message.
+ * Begins in the folder, which exists; the lines go to `path` (NULL: FOLDER/log.jsonl). The first
+ * `kept` lines of an earlier run stay. All give false after a message.
  */
 bool record_begin(run_record *record, tw_context *context, const char *folder, const char *path,
-                  int64_t resumed);
+                  int64_t kept);
 /* A step's loss at `epoch`, a fraction of epochs done. */
 bool record_step(run_record *record, int64_t step, double epoch, double loss);
 bool record_add(run_record *record, const record_epoch *epoch);

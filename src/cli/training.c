@@ -36,8 +36,10 @@ typedef struct training {
     tw_checkpoints *checkpoints;
     run_record record;
     words notes;
+    text fields;            /* --set, as a note */
     int64_t count, answers; /* examples, and what is right or wrong in each */
     int64_t epoch;          /* from 0: the one under way */
+    int64_t lines;          /* of the log, when the checkpoint was written */
     bool epoch_done;        /* but for its evaluation */
     score sums;             /* of it */
     double waited;          /* seconds for data, in the epochs before */
@@ -79,8 +81,9 @@ static bool note(training *run, const char *key, const char *value) {
 
 static bool note_progress(training *run) {
     char words[160];
-    snprintf(words, sizeof words, "%lld %d %.17g %.17g %lld", (long long)run->epoch,
-             run->epoch_done, run->sums.loss, run->sums.correct, (long long)run->sums.examples);
+    snprintf(words, sizeof words, "%lld %d %.17g %.17g %lld %lld", (long long)run->epoch,
+             run->epoch_done, run->sums.loss, run->sums.correct, (long long)run->sums.examples,
+             (long long)run->record.written);
     if (!tw_checkpoints_note(run->checkpoints, NOTE_PROGRESS, words)) return true;
     return fail(run) == CLI_FINE;
 }
@@ -93,6 +96,17 @@ static bool save(training *run, double score, bool *stop) {
     return status >= 0 || fail(run) == CLI_FINE;
 }
 
+static bool same_model(const training *run) {
+    const char *preset = tw_checkpoints_noted(run->checkpoints, NOTE_PRESET);
+    const char *set = tw_checkpoints_noted(run->checkpoints, NOTE_SET);
+    if (preset && set && !strcmp(preset, run->chosen->preset) && !strcmp(set, run->fields.at))
+        return true;
+    cli_fail("the checkpoint in '%s' is of preset '%s'%s%s; --resume goes on with the same",
+             run->settings->out, preset ? preset : "?", set && *set ? " and --set " : "",
+             set ? set : "");
+    return false;
+}
+
 static bool resume(training *run) {
     tw_status status = tw_checkpoints_resume(run->checkpoints);
     if (status == TW_ERR_NOT_FOUND) {
@@ -101,15 +115,17 @@ static bool resume(training *run) {
     }
     if (status) return fail(run) == CLI_FINE;
     const char *words = tw_checkpoints_noted(run->checkpoints, NOTE_PROGRESS);
-    long long epoch, examples;
+    long long epoch, examples, lines;
     int done;
-    if (!words || sscanf(words, "%lld %d %lg %lg %lld", &epoch, &done, &run->sums.loss,
-                         &run->sums.correct, &examples) != 5)
+    if (!words || sscanf(words, "%lld %d %lg %lg %lld %lld", &epoch, &done, &run->sums.loss,
+                         &run->sums.correct, &examples, &lines) != 6)
         return cli_fail("the checkpoint in '%s' was not written by 'thalweg train'",
                         run->settings->out) == CLI_FINE;
+    if (!same_model(run)) return false;
     run->epoch = epoch;
     run->epoch_done = done;
     run->sums.examples = examples;
+    run->lines = lines;
     printf("going on from step %lld\n", (long long)tw_store_step(run->store));
     return true;
 }
@@ -122,9 +138,9 @@ static bool after_step(training *run, progress *bar, double loss) {
     if (!isfinite(loss)) {
         progress_end(bar);
         cli_fail(
-            "the loss is %g at step %lld: training has diverged; try a smaller --lr, --clip 1, "
+            "the loss is %s at step %lld: training has diverged; try a smaller --lr, --clip 1, "
             "or --check to see where",
-            loss, (long long)step);
+            isnan(loss) ? "NaN" : "infinite", (long long)step);
         return false;
     }
     double epochs = (double)run->epoch + (double)run->sums.examples / (double)run->count;
@@ -301,15 +317,10 @@ static bool prepare_scorers(training *run) {
 }
 
 static bool note_all(training *run) {
-    const cli_list *set = &run->settings->model.set;
     char *rules = fit_print(&run->rules, &run->inputs);
-    text fields = {.context = run->context};
-    for (int i = 0; i < set->n; i++) text_add(&fields, "%s%s", i ? " " : "", set->at[i]);
-    bool good = rules && !fields.failed;
-    if (!good) cli_fail("out of memory");
+    bool good = rules || cli_fail("out of memory") == CLI_FINE;
     good = good && note(run, NOTE_DATA, rules) && note(run, NOTE_PRESET, run->chosen->preset) &&
-           (!set->n || note(run, NOTE_SET, fields.at));
-    text_drop(&fields);
+           note(run, NOTE_SET, run->fields.at);
     free(rules);
     return good;
 }
@@ -352,9 +363,13 @@ static bool prepare(training *run) {
     if (!prepare_scorers(run)) return false;
     run->checkpoints = tw_checkpoints_new(run->store, run->trainer.loader, settings->out, &opts);
     if (!run->checkpoints) return fail(run) == CLI_FINE;
+    const cli_list *set = &settings->model.set;
+    text_add(&run->fields, "%s", set->n ? set->at[0] : "");
+    for (int i = 1; i < set->n; i++) text_add(&run->fields, " %s", set->at[i]);
+    if (run->fields.failed) return cli_fail("out of memory") == CLI_FINE;
     if (settings->resume && !resume(run)) return false;
-    return note_all(run) && record_begin(&run->record, run->context, settings->out, settings->lines,
-                                         tw_store_step(run->store));
+    return note_all(run) &&
+           record_begin(&run->record, run->context, settings->out, settings->lines, run->lines);
 }
 
 static bool print_start(const training *run) {
@@ -403,13 +418,15 @@ static int perform(training *run) {
 
 int training_run(tw_context *context, const training_settings *settings,
                  const chosen_model *chosen) {
-    training run = {.context = context, .settings = settings, .chosen = chosen};
+    training run = {
+        .context = context, .settings = settings, .chosen = chosen, .fields = {.context = context}};
     int code = perform(&run);
     tw_checkpoints_free(run.checkpoints);
     score_end(&run.trainer);
     score_end(&run.tester);
     record_end(&run.record);
     words_end(context, &run.notes);
+    text_drop(&run.fields);
     fit_end(&run.rules);
     return code;
 }

@@ -126,7 +126,8 @@ runs 0 train "$model" "${data[@]}" --epochs $epochs --out "$whole" --set hidden=
 cmp "$part/weights.safetensors" "$whole/weights.safetensors" || fail "weights after SIGTERM differ"
 cmp <(sed 's/"seconds.*//' "$part/log.jsonl") <(sed 's/"seconds.*//' "$whole/log.jsonl") || fail "logs after SIGTERM differ"
 refuses 1 "--resume goes on" train "$model" "${data[@]}" --out "$part"
-refuses 1 "batch" train "$model" "${data[@]}" --out "$part" --resume --batch 8
+refuses 1 "batch" train "$model" "${data[@]}" --out "$part" --resume --set hidden=12 --batch 8
+refuses 1 "is of preset 'small' and --set hidden=12" train "$model" "${data[@]}" --out "$part" --resume
 
 # Killed without a warning between two checkpoints.
 often=(train "$model" "${data[@]}" --epochs 16 --save-every 3 --set hidden=12)
@@ -150,7 +151,7 @@ sed -e 's/"label", TW_I32/"label", TW_F32/' -e 's/ 4, 8, 3/ 3, 8, 1/' -e 's/{4, 
     -e '/tw_correct/d' -e 's/tw_softmax(\(.*\));/\1;/' -e 's/\.predict = predict,/.predict = predict, .no_correct = true,/' \
     "$model" >"$scratch/line.c"
 awk -v OFS=, 'BEGIN { print "x", "y", "z", "sum"; for (i = 0; i < 80; i++) print i % 5, i % 7 ? i % 3 : "NA", i % 2, i % 5 + i % 3 }' >"$scratch/line.csv"
-refuses 1 "missing" train "$scratch/line.c" --data "$scratch/line.csv" --out "$scratch/line"
+refuses 1 "; here: --missing" train "$scratch/line.c" --data "$scratch/line.csv" --out "$scratch/line"
 runs 0 train "$scratch/line.c" --data "$scratch/line.csv" --val 0.25 --missing mean --epochs 20 --batch 8 --out "$scratch/line" "${one[@]}"
 ! grep -q accuracy "$scratch/out" || fail "a number has an accuracy"
 runs 0 predict "$scratch/line.c" --data "$scratch/line.csv" --missing mean --weights "$scratch/line" "${one[@]}"
