@@ -1,6 +1,6 @@
 # The short way in. The build itself is in CMakeLists.txt, its variants in CMakePresets.json.
 .DEFAULT_GOAL := build
-.PHONY: build demo check check-deep fuzz format format-check clean help setup
+.PHONY: build demo check check-deep docs fuzz format format-check clean help setup
 
 # CMAKE_GENERATOR only matters for a build folder that is new; an old one keeps its generator.
 generator = $${CMAKE_GENERATOR:-$$(command -v ninja >/dev/null && echo Ninja || echo Unix Makefiles)}
@@ -38,6 +38,9 @@ fuzz: setup ## feed every reader mutated files, FUZZ_SECONDS (60) each, under th
 	@$(call compile,fuzz)
 	@scripts/fuzz
 
+docs: setup ## make the pages in build/docs/ (HTML); start at index.html
+	@scripts/docs
+
 format: setup ## rewrite the sources in the house style
 	@$(style) -i
 
@@ -49,3 +52,16 @@ clean: ## remove build/ and out/
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+PREFIX ?= /usr/local
+.PHONY: install uninstall symbols
+
+install: build ## command, library and headers into PREFIX=/usr/local (DESTDIR is put before it)
+	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(abspath $(PREFIX))" >/dev/null
+	@echo "installed in $(DESTDIR)$(abspath $(PREFIX)); make uninstall PREFIX=$(PREFIX) takes it away"
+
+uninstall: ## remove what install has put into PREFIX
+	@scripts/uninstall "$(DESTDIR)$(abspath $(PREFIX))"
+
+symbols: build ## write the lists that the tests of the public interface compare with
+	@BUILD="$(CURDIR)/build" tests/api/check_symbols.sh --update

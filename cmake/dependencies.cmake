@@ -46,3 +46,14 @@ elseif(THALWEG_THREADS STREQUAL pthread)
 else()
   message(FATAL_ERROR "THALWEG_THREADS is '${THALWEG_THREADS}'; it may be openmp or pthread")
 endif()
+
+# The same by name, for thalweg.pc and ThalwegConfig.cmake: who links the static library needs packages
+# of pkg-config, and libraries that have none.
+set(thalweg_packages libcjson zlib)
+foreach(optional PNG JPEG)
+  if(${optional}_FOUND)
+    string(TOLOWER lib${optional} package)
+    list(APPEND thalweg_packages ${package})
+  endif()
+endforeach()
+set(thalweg_libraries dnnl ${OpenMP_C_LIB_NAMES} m)

@@ -1,7 +1,7 @@
 /*
  * Functions inside a graph. Each takes a model function, as tw_jit_new does: in[] are its inputs,
- * out[] its results, at most 16, those that it assigns included. Variables that it uses are the
- * graph's own. Gradients of any order pass through.
+ * out[] its results, at most 16, those that it assigns included; in and out may be the same array.
+ * Variables that it uses are the graph's own. Gradients of any order pass through.
  */
 #ifndef THALWEG_CONTROL_H
 #define THALWEG_CONTROL_H

@@ -20,7 +20,8 @@ typedef struct tw_dataset tw_dataset;
 /*
  * A user's own source: `count` examples of `columns` arrays each. read writes the n examples at
  * index[] (0 to count - 1), one after the other, into out[k] for each column k. It may be called
- * from a thread of the loader, one call at a time; on failure it writes a line into message.
+ * from a thread of the loader, one call at a time; on failure it writes a line into message. It is
+ * never to call the library with the dataset's context.
  */
 typedef struct tw_dataset_source {
     int64_t count;
@@ -30,7 +31,7 @@ typedef struct tw_dataset_source {
     const char *const *classes[TW_MAX_COLUMNS]; /* names of codes 0, 1, ..., then NULL; or NULL */
     tw_status (*read)(void *user, int64_t n, const int64_t *index, void *const *out, char *message,
                       size_t capacity);
-    void (*release)(void *user); /* at the end; may be NULL */
+    void (*release)(void *user); /* at the end, not when tw_dataset_new fails; may be NULL */
     void *user;
     void *reserved_[4];
 } tw_dataset_source;
@@ -56,8 +57,9 @@ TW_API tw_dataset *tw_dataset_range(tw_dataset *dataset, int64_t from, int64_t c
  * order; the same parts for the same seed on every machine. */
 TW_API tw_status tw_dataset_split(tw_dataset *dataset, double fraction, uint64_t seed,
                                   tw_dataset **first, tw_dataset **second);
-/* Column i as scale * x + offset (integers to integers: both exact), of another type, and of
- * another shape with as many elements. */
+/* Column i as scale * x + offset, of another type, and of another shape with as many elements.
+ * Integers to integers are exact, and want whole numbers for both. To integers: toward zero, past
+ * the ends the ends, NaN to 0. */
 TW_API tw_dataset *tw_dataset_convert(tw_dataset *dataset, int column, tw_dtype dtype,
                                       tw_shape shape, double scale, double offset);
 /* Mean and standard deviation over all elements of column i. */
@@ -68,10 +70,11 @@ TW_API tw_status tw_dataset_moments(tw_dataset *dataset, int column, double *mea
  * u8, i32, f32 or f64. */
 TW_API tw_tensor *tw_idx_read(tw_context *context, const char *path);
 /* A NumPy array, C order or Fortran order, of a type that Thalweg has (f2 f4 f8 i4 i8 u1 u4 b1); mapped
- * into memory where the file's order allows. */
+ * into memory where the file's order allows: writing to the tensor leaves the file alone, and the
+ * file must not be cut while the tensor lives. */
 TW_API tw_tensor *tw_npy_read(tw_context *context, const char *path);
 TW_API tw_status tw_npy_write(tw_tensor *tensor, const char *path);
-/* The array `name` of an archive, stored or deflated. */
+/* The array `name` of an archive, stored or deflated, of less than 4 GiB. */
 TW_API tw_tensor *tw_npz_read(tw_context *context, const char *path, const char *name);
 /* One column for each array of the archive, in its order. */
 TW_API tw_dataset *tw_dataset_npz(tw_context *context, const char *path);
@@ -149,7 +152,8 @@ TW_API tw_dataset *tw_dataset_images(tw_context *context, const char *folder,
 typedef struct tw_loader tw_loader;
 typedef struct tw_loader_opts {
     int64_t batch;  /* examples in a batch; default 32 */
-    bool shuffle;   /* each epoch in an order of its own, from (seed, epoch) */
+    bool shuffle;   /* each epoch in an order of its own, from (seed, epoch), the same on every
+                     * machine; takes 8 bytes an example */
     bool repeat;    /* the next epoch follows at once; tw_loader_next never gives TW_END */
     bool drop_last; /* leave out a last batch that is not full */
     uint64_t seed;
@@ -164,7 +168,8 @@ TW_API void tw_loader_free(tw_loader *loader);
 /*
  * The next batch, a tensor (n, ...) for each column, borrowed until the next call. TW_END after
  * the last of an epoch; the call after that begins the next one. n is smaller in the last batch of
- * an epoch: open the axis (tw_jit_opts.open) to train on it without another compile.
+ * an epoch: open the axis (tw_jit_opts.open) to train on it without another compile. A failure of
+ * the source comes out here, in its turn; the next call tries that batch again.
  */
 TW_API tw_status tw_loader_next(tw_loader *loader, tw_tensor **batch);
 TW_API tw_dataset *tw_loader_dataset(const tw_loader *loader); /* borrowed */
@@ -173,7 +178,8 @@ typedef struct tw_cursor {
     int64_t epoch, example;
 } tw_cursor;
 TW_API tw_cursor tw_loader_cursor(const tw_loader *loader);
-/* Goes there; batches then are those of a loader that was never stopped. */
+/* Goes there; batches then are those of a loader that was never stopped. Ends the loan of the
+ * latest batch. */
 TW_API tw_status tw_loader_seek(tw_loader *loader, tw_cursor cursor);
 /* Seconds that tw_loader_next has waited for data so far. */
 TW_API double tw_loader_waited(const tw_loader *loader);

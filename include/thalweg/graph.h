@@ -134,6 +134,11 @@ TW_API void tw_print(tw_value value);
  * caller's, to be given to tw_string_free. NULL on failure.
  */
 TW_API char *tw_graph_print(tw_graph *graph);
+/* The text of the graph after the named passes, space-separated, or after all that tw_compile runs
+ * (NULL): "fold simplify sink order common dead". Each result is verified. */
+TW_API char *tw_graph_print_passes(tw_graph *graph, const char *passes);
+/* The i-th pass in the order in which they are run, and what it does; NULL past the end. */
+TW_API const char *tw_pass_name(int i, const char **about);
 TW_API tw_graph *tw_graph_parse(tw_context *context, tw_store *store, const char *text);
 /* Graphviz DOT: phases in colours, scopes as boxes. */
 TW_API char *tw_graph_dot(tw_graph *graph);

@@ -5,7 +5,7 @@
  * Weights of examples, where an options struct has them, make the loss a weighted mean: the sum of
  * weight times loss over the sum of weights. Their axes are the leading ones of what is averaged:
  * for losses (batch, length), weights are (), (batch) or (batch, length). Operands have one float
- * type, weights too. Errors: TW_ERR_SHAPE, TW_ERR_TYPE, TW_ERR_ARGUMENT on the graph.
+ * type, weights too; of f16 and bf16 the loss is computed, and given, in f32. Errors: TW_ERR_SHAPE, TW_ERR_TYPE, TW_ERR_ARGUMENT on the graph.
  */
 #ifndef THALWEG_LOSS_H
 #define THALWEG_LOSS_H

@@ -16,7 +16,7 @@ extern "C" {
 /* How many rows of logits (..., classes) have their maximum at the label (...); i32 scalar. */
 TW_API tw_value tw_correct(tw_value logits, tw_value labels);
 /* How many rows have the label among their k greatest; i32 scalar. Of equal logits the first
- * ranks first, so k = 1 is tw_correct. A NaN at the label is not among them. */
+ * ranks first, so k = 1 is tw_correct where there is no NaN, which is the greatest there and the least here. */
 TW_API tw_value tw_top_k_correct(tw_value logits, tw_value labels, int64_t k);
 /* Counts (classes, classes) of i64: row: the label, column: the prediction. Both are integers of
  * one shape; one past the end is TW_ERR_INDEX. */
@@ -29,7 +29,8 @@ TW_API tw_value tw_score_counts(tw_value scores, tw_value labels, int64_t bins);
 /* exp(loss), of a mean cross-entropy per token. Means of it do not add up: take it of the mean. */
 TW_API tw_value tw_perplexity(tw_value loss);
 
-/* Host functions. `confusion` is a sum of what tw_confusion gives, row-major. */
+/* Host functions. `confusion` is a sum of what tw_confusion gives, row-major. NULL, or a class that
+ * does not exist, gives NaN. */
 
 typedef struct tw_scores {
     double precision, recall, f1; /* 0 where the denominator is 0 */

@@ -89,7 +89,7 @@ TW_API tw_value tw_prelu(tw_value x, const char *name);
 
 typedef struct tw_embedding_opts {
     tw_init weight; /* default: normal(1) */
-    tw_dtype dtype; /* f32 or f64; 0: f32 */
+    tw_dtype dtype; /* a float type; 0: f32 */
     /* With `padded`, `padding` is an index whose result is a zero row and whose row of the weight
      * gets no gradient: PyTorch's padding_idx, but zeros whatever the row itself holds. */
     bool padded;

@@ -129,6 +129,9 @@ typedef struct tw_optimizer {
  * names of their own; two such calls under one name in a symbolic graph are refused, since the
  * second would find the step counted already.
  *
+ * State has its parameter's type. f16 and bf16 are coarse for it: 0.999 v + 0.001 g^2 stays where
+ * it is. Keep parameters in f32 and cast them in the model, or take SGD or Lion.
+ *
  * With microbatches, sums and weights of the parts are added in a fixed binary tree and divided
  * once: the loss must be a pair (tw_loss); the gradient is that of the whole batch when it is
  * clipped.
@@ -145,7 +148,8 @@ TW_API void tw_minimize(tw_value loss, const tw_optimizer *optimizer);
  * a = keep a + (1 - keep) w with w as it is at this point, so call it after tw_minimize. The first
  * call's averages are the weights themselves, later ones keep `decay` (torch.optim.swa_utils with
  * get_ema_multi_avg_fn), with `ramp` min(decay, (1 + n) / (10 + n)) after n calls; "average/step"
- * counts them. tw_store_swap_averages (run.h) puts the averages in the place of the weights.
+ * counts them. They have the weights' type, and of f16 or bf16 follow only a small decay.
+ * tw_store_swap_averages (run.h) puts the averages in the place of the weights.
  */
 typedef struct tw_average_opts {
     double decay; /* default 0.999 */

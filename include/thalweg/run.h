@@ -57,6 +57,7 @@ typedef struct tw_compile_opts {
     bool read_only; /* drop every assign */
     bool reference; /* compute f32 in f64 by the plain kernels: the truth that tests compare with */
     bool plain;     /* no library kernels */
+    bool as_built;  /* the graph without the passes; reference and check imply it */
     bool check;     /* slow: tw_run fails with TW_ERR_NUMBER at the first operator that makes a NaN
                      * or an infinity, before any assign, and names it, its scope and operands */
     void *reserved_[4];
@@ -76,8 +77,27 @@ TW_API tw_status tw_run(tw_program *program, tw_tensor *const *in, tw_tensor **o
  * transient memory, "@offset+bytes": always where all extents are numbers, else as in the latest
  * run. */
 TW_API char *tw_program_print(tw_program *program);
-/* Planned bytes of transient memory for the latest run's extents. */
+/* Planned bytes of transient memory for the latest run's extents; 0 before the first one. */
 TW_API size_t tw_program_memory(const tw_program *program);
+
+/* Where a program's time goes: a row for each instruction, or for the elementwise instructions that
+ * run as one, in the order in which they run. */
+typedef struct tw_profile_row {
+    const char *operators; /* "dot", "mul+add+tanh"; the profile's, as scope is */
+    const char *scope;     /* of the first */
+    double seconds;        /* the median over the runs */
+    double start;          /* in the last run, from its begin */
+    double flops, bytes;   /* bytes: read and written in memory, not in blocks of scratch */
+} tw_profile_row;
+typedef struct tw_profile tw_profile;
+/* Runs the program once to warm up, then `runs` times, as tw_run would: assigns are done. */
+TW_API tw_profile *tw_profile_new(tw_program *program, tw_tensor *const *in, tw_tensor **out,
+                                  int runs);
+TW_API void tw_profile_free(tw_profile *profile);
+/* The i-th row, NULL past the end. */
+TW_API const tw_profile_row *tw_profile_at(const tw_profile *profile, int i);
+/* The median of whole runs; what the rows leave over is binding, copies of outputs, dispatch. */
+TW_API double tw_profile_seconds(const tw_profile *profile);
 
 typedef struct tw_jit tw_jit;
 

@@ -29,12 +29,6 @@ typedef struct demo_job {
     tw_optimizer optimizer;
 } demo_job;
 
-/* The tensors of one batch, made anew when its size changes. */
-typedef struct demo_batch {
-    int64_t size;
-    tw_tensor *in[2];
-} demo_batch;
-
 /* Sums over examples. */
 typedef struct demo_score {
     double loss, correct;
@@ -47,14 +41,12 @@ typedef struct demo_run {
     tw_context *context;
     tw_store *store;
     tw_jit *train, *train_last, *test;
-    dataset training, held_out;
-    normalisation norm;
-    uint32_t *order;
-    int64_t steps; /* so far */
+    tw_loader *training, *held_out;
+    int64_t training_count, held_out_count; /* of examples */
+    int64_t steps;                          /* so far */
     int64_t steps_an_epoch;
     double *losses;      /* of each step */
     double *test_losses; /* of each epoch */
-    demo_batch batch, test_batch;
     tw_tensor *out[2], *test_out[2];
 } demo_run;
 
@@ -71,48 +63,34 @@ static void training_step(tw_graph *graph, const tw_value *in, tw_value *out, co
 
 static int fail(const demo_run *demo) { return cli_fail("%s", tw_message(demo->context)); }
 
-/* Makes room for n examples; false after a message. */
-static bool resize(const demo_run *demo, demo_batch *batch, int64_t n) {
-    if (batch->size == n) return true;
-    for (int i = 0; i < 2; i++) tw_tensor_free(batch->in[i]);
-    batch->in[0] = tw_tensor_new(demo->context, TW_F32, TW_SHAPE(n, DATASET_SIDE, DATASET_SIDE, 1));
-    batch->in[1] = tw_tensor_new(demo->context, TW_I32, TW_SHAPE(n));
-    batch->size = batch->in[0] && batch->in[1] ? n : 0;
-    return batch->size || fail(demo) == CLI_FINE;
-}
-
-/* Runs `jit` on n examples and adds to the score. */
-static bool run_batch(demo_run *demo, tw_jit *jit, demo_batch *batch, const dataset *set,
-                      const uint32_t *order, int64_t from, int64_t n, tw_tensor **out,
-                      demo_score *score) {
-    if (!resize(demo, batch, n)) return false;
-    dataset_batch(set, &demo->norm, order, from, n, tw_tensor_map(batch->in[0]),
-                  tw_tensor_map(batch->in[1]));
-    if (tw_jit_run(jit, batch->in, out)) return fail(demo) == CLI_FINE;
+/* The next batch through `jit`, added to the score; TW_END after the epoch's last, else a failure
+ * has had its message. */
+static tw_status run_batch(const demo_run *demo, tw_loader *loader, tw_jit *jit, tw_tensor **out,
+                           demo_score *score) {
+    tw_tensor *batch[2];
+    tw_status status = tw_loader_next(loader, batch);
+    if (status == TW_END) return status;
+    if (!status) status = tw_jit_run(jit, batch, out);
+    if (status) {
+        fail(demo);
+        return status;
+    }
+    int64_t n = tw_tensor_type(batch[0]).shape.dim[0];
     score->loss += tw_tensor_item(out[0]) * (double)n;
     score->correct += tw_tensor_item(out[1]);
     score->examples += n;
-    return true;
+    return TW_OK;
 }
 
 static bool test(demo_run *demo, demo_score *score) {
-    const dataset *set = &demo->held_out;
-    for (int64_t from = 0; from < set->count; from += TEST_BATCH) {
-        int64_t left = set->count - from, n = left < TEST_BATCH ? left : TEST_BATCH;
-        if (!run_batch(demo, demo->test, &demo->test_batch, set, NULL, from, n, demo->test_out,
-                       score))
-            return false;
-    }
-    return true;
+    tw_status status;
+    while (!(status = run_batch(demo, demo->held_out, demo->test, demo->test_out, score)));
+    return status == TW_END;
 }
 
 static bool train_epoch(demo_run *demo, tw_jit *jit, progress *bar, demo_score *score) {
-    const dataset *set = &demo->training;
-    int64_t most = demo->settings->batch;
-    for (int64_t from = 0; from < set->count; from += most) {
-        int64_t left = set->count - from, n = left < most ? left : most;
-        if (!run_batch(demo, jit, &demo->batch, set, demo->order, from, n, demo->out, score))
-            return false;
+    tw_status status;
+    while (!(status = run_batch(demo, demo->training, jit, demo->out, score))) {
         double loss = tw_tensor_item(demo->out[0]);
         demo->losses[demo->steps++] = loss;
         if (!isfinite(loss)) {
@@ -122,9 +100,9 @@ static bool train_epoch(demo_run *demo, tw_jit *jit, progress *bar, demo_score *
                      loss, (long long)demo->steps);
             return false;
         }
-        progress_show(bar, from + n, score->loss / (double)score->examples);
+        progress_show(bar, score->examples, score->loss / (double)score->examples);
     }
-    return true;
+    return status == TW_END;
 }
 
 static bool train(demo_run *demo, double *accuracy) {
@@ -134,9 +112,7 @@ static bool train(demo_run *demo, double *accuracy) {
         tw_jit *jit = last ? demo->train_last : demo->train;
         progress bar;
         demo_score training = {0}, tested = {0};
-        dataset_shuffle(demo->order, demo->training.count,
-                        (uint64_t)demo->settings->seed * UINT64_C(1000003) + (uint64_t)epoch);
-        progress_start(&bar, epoch, epochs, demo->training.count);
+        progress_start(&bar, epoch, epochs, demo->training_count);
         if (!train_epoch(demo, jit, &bar, &training) || !test(demo, &tested)) return false;
         progress_end(&bar);
         *accuracy = tested.correct / (double)tested.examples;
@@ -226,20 +202,41 @@ static bool write_weights(const demo_run *demo) {
     return true;
 }
 
+/* The files' examples as the network takes them, in batches. */
+static bool make_loaders(demo_run *demo, tw_dataset *training, tw_dataset *held_out) {
+    double mean = 0, deviation = 0;
+    if (tw_dataset_moments(training, 0, &mean, &deviation)) return fail(demo) == CLI_FINE;
+    tw_dataset *const bytes[] = {training, held_out};
+    const tw_loader_opts opts[] = {
+        {.batch = demo->settings->batch, .shuffle = true, .seed = (uint64_t)demo->settings->seed},
+        {.batch = TEST_BATCH}};
+    tw_loader **const loader[] = {&demo->training, &demo->held_out};
+    for (int i = 0; i < 2; i++) {
+        tw_dataset *numbers = dataset_normalise(demo->context, bytes[i], mean, deviation);
+        if (!numbers) return false;
+        *loader[i] = tw_loader_new(numbers, &opts[i]);
+        tw_dataset_free(numbers);
+        if (!*loader[i]) return fail(demo) == CLI_FINE;
+    }
+    demo->training_count = tw_dataset_count(training);
+    demo->held_out_count = tw_dataset_count(held_out);
+    return true;
+}
+
 static bool read_data(demo_run *demo) {
     const char *folder = demo->settings->data;
-    if (!dataset_read(demo->context, folder, "train", &demo->training) ||
-        !dataset_read(demo->context, folder, "t10k", &demo->held_out))
-        return false;
-    demo->norm = dataset_normalisation(&demo->training);
-    int64_t count = demo->training.count, batch = demo->settings->batch;
+    tw_dataset *training = dataset_read(demo->context, folder, "train"), *held_out = NULL;
+    if (training) held_out = dataset_read(demo->context, folder, "t10k");
+    bool good = held_out && make_loaders(demo, training, held_out);
+    tw_dataset_free(training);
+    tw_dataset_free(held_out);
+    if (!good) return false;
+    int64_t count = demo->training_count, batch = demo->settings->batch;
     demo->steps_an_epoch = (count + batch - 1) / batch;
     size_t epochs = (size_t)demo->settings->epochs;
-    demo->order = calloc((size_t)count, sizeof *demo->order);
     demo->losses = calloc((size_t)demo->steps_an_epoch * epochs, sizeof *demo->losses);
     demo->test_losses = calloc(epochs, sizeof *demo->test_losses);
-    if (!demo->order || !demo->losses || !demo->test_losses)
-        return cli_fail("out of memory") == CLI_FINE;
+    if (!demo->losses || !demo->test_losses) return cli_fail("out of memory") == CLI_FINE;
     return true;
 }
 
@@ -266,7 +263,7 @@ static int perform(demo_run *demo) {
     if (!read_data(demo) || !prepare(demo) || !file_make_folder(demo->settings->out))
         return CLI_FAILED;
     printf("convnet on %lld training images and %lld test images, batch %lld\n",
-           (long long)demo->training.count, (long long)demo->held_out.count,
+           (long long)demo->training_count, (long long)demo->held_out_count,
            (long long)demo->settings->batch);
     fflush(stdout);
     if (!train(demo, &accuracy)) return CLI_FAILED;
@@ -277,18 +274,15 @@ static int perform(demo_run *demo) {
 
 static void clean_up(demo_run *demo) {
     for (int i = 0; i < 2; i++) {
-        tw_tensor_free(demo->batch.in[i]);
-        tw_tensor_free(demo->test_batch.in[i]);
         tw_tensor_free(demo->out[i]);
         tw_tensor_free(demo->test_out[i]);
     }
-    dataset_end(&demo->training);
-    dataset_end(&demo->held_out);
+    tw_loader_free(demo->training);
+    tw_loader_free(demo->held_out);
     tw_jit_free(demo->train);
     tw_jit_free(demo->train_last);
     tw_jit_free(demo->test);
     tw_store_free(demo->store);
-    free(demo->order);
     free(demo->losses);
     free(demo->test_losses);
     tw_context_free(demo->context);

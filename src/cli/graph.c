@@ -1,5 +1,6 @@
 /* `thalweg graph`: a model's graph as text, picture or program. */
 #include <stdio.h>
+#include <string.h>
 #include <thalweg/thalweg.h>
 
 #include "cli/cli.h"
@@ -14,11 +15,14 @@ typedef struct request {
     int64_t batch; /* 0: any, as a symbol */
     bool train, forward;
     bool text, dot, program, summary;
-    const char *svg;
+    const char *svg, *passes;
 } request;
 
 static void print_more(void) {
+    const char *name, *about;
     model_print_help();
+    cli_heading("Passes");
+    for (int i = 0; (name = tw_pass_name(i, &about)); i++) cli_row(name, about);
     cli_heading("Examples");
     printf("  thalweg graph practice\n"
            "  thalweg graph convnet --preset tiny --batch 0 --forward\n"
@@ -31,8 +35,11 @@ static void print_more(void) {
 static int check(const request *asked) {
     if (asked->train && asked->forward)
         return cli_misuse("--train and --forward exclude each other");
-    if (asked->text + asked->dot + asked->program + asked->summary + (asked->svg != NULL) > 1)
-        return cli_misuse("--text, --dot, --svg, --program and --summary exclude each other");
+    int forms = asked->text + asked->dot + asked->program + asked->summary + (asked->svg != NULL) +
+                (asked->passes != NULL);
+    if (forms > 1)
+        return cli_misuse(
+            "--text, --dot, --svg, --program, --summary and --passes exclude each other");
     return CLI_FINE;
 }
 
@@ -64,6 +71,10 @@ static int show(tw_context *context, const request *asked) {
                                   asked->forward ? MODEL_LOSS : MODEL_TRAIN, asked->batch, in, out);
     if (!graph) return CLI_FAILED;
     if (asked->program) return print_program(context, graph, asked, in, out);
+    if (asked->passes) {
+        const char *list = strcmp(asked->passes, "all") ? asked->passes : NULL;
+        return cli_print_string(context, tw_graph_print_passes(graph, list));
+    }
     if (asked->summary) return cli_print_string(context, tw_graph_summary(graph));
     if (asked->svg) return draw(context, graph, asked->svg);
     return cli_print_string(context, asked->dot ? tw_graph_dot(graph) : tw_graph_print(graph));
@@ -84,6 +95,8 @@ static int run(int argc, char **argv) {
          0, 0},
         {"dot", NULL, "as a picture's source, for Graphviz", OPTION_FLAG, &asked.dot, 0, 0},
         {"svg", "FILE", "as a picture; needs Graphviz", OPTION_TEXT, &asked.svg, 0, 0},
+        {"passes", "LIST", "as text after these passes, \"all\" or names with spaces between",
+         OPTION_TEXT, &asked.passes, 0, 0},
         {"program", NULL, "as the compiled list of instructions, with memory offsets", OPTION_FLAG,
          &asked.program, 0, 0},
         {"summary", NULL, "as a table of its layers: shapes, parameters, operations, memory",

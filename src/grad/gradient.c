@@ -1,6 +1,7 @@
 /* tw_grad and tw_parameters: which version of a variable is meant, where the sweep starts. */
 #include <thalweg/operators.h>
 
+#include "base/half.h"
 #include "grad/reverse.h"
 
 /* used[v]: y depends on value v. NULL when memory is out. */
@@ -63,7 +64,7 @@ void tw_grad(tw_value y, int n, const tw_value *x, tw_value *dx) {
     uint32_t id = graph_resolve(graph, y);
     if (id == ABSENT) return;
     tw_dtype dtype = graph->values.at[id].type.dtype;
-    if (dtype != TW_F32 && dtype != TW_F64) {
+    if (dtype != TW_F32 && dtype != TW_F64 && !dtype_half(dtype)) {
         graph_error(graph, TW_ERR_TYPE, "tw_grad: y is %s; the gradient of a float is expected",
                     tw_dtype_name(dtype));
         return;

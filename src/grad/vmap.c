@@ -405,22 +405,27 @@ static void append_function(batching *b, int n_in, const uint32_t *id, const int
     }
 }
 
+static void poison(tw_graph *graph, int n, tw_value *out) {
+    for (int i = 0; out && i < n; i++) out[i] = (tw_value){graph, 0, 0};
+}
+
 void tw_vmap(tw_graph *graph, tw_function function, const void *config, int n_in,
              const tw_value *in, const int *axis, int n_out, tw_value *out) {
-    for (int i = 0; out && i < n_out; i++) out[i] = (tw_value){graph, 0, 0};
-    if (!graph || graph->status) return;
-    if (!function || !in || !axis || !out || n_in < 1 || n_out < 1) {
+    if (!graph || graph->status || !function || !in || !axis || !out || n_in < 1 || n_out < 1) {
+        poison(graph, n_out, out);
+        if (!graph || graph->status) return;
         graph_error(graph, TW_ERR_NULL,
                     "tw_vmap: a function, operands with their axes, and results are needed");
         return;
     }
     tw_context *context = graph->module->context;
     uint32_t *id = context_allocate(context, (size_t)n_in, sizeof *id);
+    int64_t size = id ? prepare(graph, n_in, in, axis, id) : TW_DIM_NONE;
+    poison(graph, n_out, out); /* out may be in */
     if (!id) {
         graph_error(graph, TW_ERR_MEMORY, "out of memory for vmap");
         return;
     }
-    int64_t size = prepare(graph, n_in, in, axis, id);
     tw_graph *made = NULL;
     batching b;
     if (size != TW_DIM_NONE) made = build(graph, function, config, n_in, id, axis, n_out);

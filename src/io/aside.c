@@ -101,11 +101,19 @@ const char *aside_write(aside *file, const void *data, size_t bytes) {
     return NULL;
 }
 
+/* Signals that a handler takes end calls on some file systems. */
+static int sync_all(int descriptor) {
+    int failed;
+    do failed = fsync(descriptor);
+    while (failed && errno == EINTR);
+    return failed;
+}
+
 const char *aside_sync(const char *folder) {
     int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) return "cannot open its folder";
     /* Some file systems cannot sync a folder and say EINVAL; nothing more can be done there. */
-    int failure = fsync(descriptor) && errno != EINVAL ? errno : 0;
+    int failure = sync_all(descriptor) && errno != EINVAL ? errno : 0;
     close(descriptor);
     errno = failure;
     return failure ? "cannot sync its folder" : NULL;
@@ -121,7 +129,7 @@ static const char *sync_folder_of(tw_context *context, const char *path) {
 }
 
 const char *aside_commit(aside *file) {
-    if (fsync(file->descriptor)) return "cannot sync";
+    if (sync_all(file->descriptor)) return "cannot sync";
     int descriptor = file->descriptor;
     file->descriptor = -1;
     if (close(descriptor) && errno != EINTR) return "cannot write";

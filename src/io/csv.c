@@ -132,12 +132,15 @@ static tw_status name_columns(csv_file *file, const char *at, const char *end) {
         csv_column *at;
         size_t count, capacity;
     } columns = {0};
-    const csv_place first = {0, 0};
+    const csv_place first = {file->opts.no_header ? 0 : -1, 0};
     for (;; at++) {
         csv_field field;
         const char *problem = NULL;
         at = csv_field_at(at, end, file->separator, &field, &problem);
         if (!at) return refuse_at(file, first, NULL, "%s", problem);
+        if (file->count == CSV_COLUMNS)
+            return refuse_at(file, first, NULL, "more than %d columns (is the separator '%c'?)",
+                             CSV_COLUMNS, file->separator);
         csv_column *column = VECTOR_PUSH(file->context, &columns);
         file->columns = columns.at;
         if (!column) return TW_ERR_MEMORY;

@@ -16,6 +16,7 @@ enum {
     CSV_BLOCK_ROWS = 1024,
     CSV_BLOCK_BYTES = 64 << 10, /* a block ends with the first row that starts after as many */
     CSV_ROW_BYTES = 16 << 20,   /* of one row at most: memory is bounded whatever the file holds */
+    CSV_COLUMNS = 1 << 18,      /* at most */
     CSV_TEXTS = 1 << 20,        /* different texts of a column at most */
     CSV_PADDING = DECIMAL_PADDING, /* zeros after a newline that ends what is in a buffer */
     CSV_WHAT = 512                 /* bytes of a message */
@@ -25,7 +26,7 @@ typedef enum csv_kind { CSV_SKIP = 1, CSV_NUMBER, CSV_TEXT } csv_kind;
 
 /* A place in the file, for messages. */
 typedef struct csv_place {
-    int64_t row, offset; /* of data, from 0; of the row's first byte */
+    int64_t row, offset; /* of data, from 0, the header is -1; of the row's first byte */
 } csv_place;
 
 /* What each cell needs of its column, apart from the rest: files have thousands of columns. */
@@ -110,9 +111,13 @@ static inline bool csv_ends(const char *at, char separator) {
 }
 /* A plain number in a field of its own: where the field ends; NULL: look closer. */
 static inline const char *csv_number_at(const char *at, char separator, double *number) {
-    while (*at == ' ' && separator != ' ') at++;
-    bool quoted = *at == '"';
-    at = decimal_quick(at + quoted, number);
+    bool quoted = false;
+    if (__builtin_expect((unsigned char)(*at - '0') > 9, 0)) {
+        while (*at == ' ' && separator != ' ') at++;
+        quoted = *at == '"';
+        at += quoted;
+    }
+    at = decimal_quick(at, number);
     if (!at || (quoted && *at++ != '"')) return NULL;
     return csv_ends(at, separator) ? at : NULL;
 }

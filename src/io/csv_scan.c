@@ -160,9 +160,10 @@ static int64_t line_of(const csv_file *file, int64_t offset) {
 
 void csv_describe(const csv_file *file, csv_place place, const csv_column *column, char *out,
                   size_t capacity, const char *format, va_list list) {
-    char what[CSV_WHAT];
+    char what[CSV_WHAT], row[32] = "header";
     vsnprintf(what, sizeof what, format, list);
-    snprintf(out, capacity, "CSV file '%s', row %lld (line %lld)%s%s%s: %s", file->path,
-             (long long)place.row + 1, (long long)line_of(file, place.offset),
-             column ? ", column '" : "", column ? column->name : "", column ? "'" : "", what);
+    if (place.row >= 0) snprintf(row, sizeof row, "row %lld", (long long)place.row + 1);
+    snprintf(out, capacity, "CSV file '%s', %s (line %lld)%s%s%s: %s", file->path, row,
+             (long long)line_of(file, place.offset), column ? ", column '" : "",
+             column ? column->name : "", column ? "'" : "", what);
 }

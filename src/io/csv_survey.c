@@ -54,7 +54,9 @@ static tw_status add_text(survey *s, csv_column *column, const csv_field *field)
     csv_text(s->file, field, s->scratch, &bytes, &length);
     column->missing += !length;
     if (!length && column->label)
-        return refuse(s, s->place, column, "the label is missing; expected one in every row");
+        return refuse(s, s->place, column,
+                      "the label is missing; expected one in every row (what means that is in "
+                      "tw_csv_opts.missing)");
     if (memchr(bytes, 0, length))
         return refuse(s, s->place, column, "a zero byte in a text; expected UTF-8 or ASCII");
     if (spelling_add(&column->texts, bytes, length) < 0) return TW_ERR_MEMORY;

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #define TEN(n)                                                                                     \
     1e##n##0, 1e##n##1, 1e##n##2, 1e##n##3, 1e##n##4, 1e##n##5, 1e##n##6, 1e##n##7, 1e##n##8,      \
@@ -49,9 +48,10 @@ static const char *take_exponent(const char *at, const char *end, decimal *d) {
     return at > start ? at : NULL;
 }
 
+/* In any case, by ASCII: the C library's comparisons ask the locale. */
 static bool is_word(const char *begin, const char *end, const char *word) {
-    size_t length = strlen(word);
-    return (size_t)(end - begin) == length && !strncasecmp(begin, word, length);
+    while (begin < end && *word && (*begin | 0x20) == *word) begin++, word++;
+    return begin == end && !*word;
 }
 
 decimal_kind decimal_exact(const char *begin, const char *end, float *out) {

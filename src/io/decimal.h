@@ -73,8 +73,11 @@ static inline const char *decimal_digits(const char *at, uint64_t *number) {
  * not plain, or is too long or too large for this way. The text ends with something that is no part
  * of a number, and DECIMAL_PADDING bytes after that can be read. */
 static inline const char *decimal_quick(const char *at, double *out) {
-    bool minus = *at == '-';
-    at += minus || *at == '+';
+    bool minus = false;
+    if (__builtin_expect((unsigned char)(*at - '0') > 9, 0)) { /* digits need not wait for it */
+        minus = *at == '-';
+        at += minus || *at == '+';
+    }
     uint64_t number = 0;
     const char *start = at;
     at = decimal_digits(at, &number);

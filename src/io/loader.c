@@ -235,6 +235,14 @@ tw_loader *tw_loader_new(tw_dataset *dataset, const tw_loader_opts *given) {
     return loader;
 }
 
+tw_loader *tw_loader_text(tw_context *context, const char *path, int64_t length,
+                          const tw_loader_opts *opts) {
+    tw_dataset *dataset = tw_dataset_text(context, path, length, 0, NULL);
+    tw_loader *loader = tw_loader_new(dataset, opts);
+    tw_dataset_free(dataset);
+    return loader;
+}
+
 void tw_loader_free(tw_loader *loader) { object_drop(loader); }
 
 const tw_loader_opts *loader_opts(const tw_loader *loader) { return &loader->opts; }

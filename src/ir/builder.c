@@ -137,12 +137,14 @@ static bool own_attrs(tw_graph *graph, const tw_operator *op, tw_attr *attr) {
     return true;
 }
 
-static uint32_t push_node(tw_graph *graph, const tw_signature *signature, const uint32_t *operand) {
+/* own: the attributes' strings and data are not the module's yet. */
+static uint32_t push_node(tw_graph *graph, const tw_signature *signature, const uint32_t *operand,
+                          bool own) {
     tw_context *context = graph->module->context;
     int n = signature->n_operands;
     uint32_t *copy = arena_allocate(&graph->module->arena, (size_t)n, sizeof *copy);
     if (graph->values.count >= UINT32_MAX - TW_MAX_RESULTS || !copy ||
-        !own_attrs(graph, signature->op, (tw_attr *)signature->attr))
+        (own && !own_attrs(graph, signature->op, (tw_attr *)signature->attr)))
         return NO_NODE;
     if (n) memcpy(copy, operand, sizeof *copy * (size_t)n);
     size_t first = graph->values.count;
@@ -188,7 +190,7 @@ uint32_t graph_append(tw_graph *graph, const tw_operator *op, int n, const uint3
     tw_signature signature;
     if (!fill_signature(graph, op, n, operand, attr, results, &signature)) return NO_NODE;
     if (infer(graph, &signature)) return NO_NODE;
-    uint32_t index = push_node(graph, &signature, operand);
+    uint32_t index = push_node(graph, &signature, operand, true);
     if (index == NO_NODE) {
         graph_error(graph, TW_ERR_MEMORY, "%s: out of memory", op->name);
         return NO_NODE;
@@ -200,6 +202,22 @@ uint32_t graph_append(tw_graph *graph, const tw_operator *op, int n, const uint3
             return NO_NODE;
         }
     }
+    return index;
+}
+
+uint32_t graph_copy(tw_graph *graph, const tw_graph *from, const node *it,
+                    const uint32_t *operand) {
+    tw_type result[TW_MAX_RESULTS];
+    for (int i = 0; i < it->n_results; i++)
+        result[i] = from->values.at[it->first_result + (uint32_t)i].type;
+    tw_signature signature = {.context = graph->module->context,
+                              .op = it->op,
+                              .n_operands = it->n_operands,
+                              .n_results = it->n_results,
+                              .result = result,
+                              .attr = it->attr};
+    uint32_t index = push_node(graph, &signature, operand, false);
+    if (index == NO_NODE) graph_error(graph, TW_ERR_MEMORY, "%s: out of memory", it->op->name);
     return index;
 }
 
@@ -231,8 +249,9 @@ tw_value tw_apply(tw_graph *graph, const char *name, int n, const tw_value *oper
     for (int i = 0; results && i < count; i++) results[i] = poison;
     if (graph->status) return poison;
     uint32_t id[32];
-    if (n < 0 || n > 32) {
-        graph_error(graph, TW_ERR_ARGUMENT, "%s: %d operands; at most 32 are served", name, n);
+    if (n < 0 || n > 32 || (n && !operands)) {
+        graph_error(graph, TW_ERR_ARGUMENT, "%s: %d operands%s; at most 32 are served", name, n,
+                    n > 0 && !operands ? " at a NULL pointer" : "");
         return poison;
     }
     for (int i = 0; i < n; i++) {

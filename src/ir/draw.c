@@ -1,6 +1,9 @@
 /*
  * The picture of a graph, as Graphviz DOT: a node for each operator, filled by its phase, in the
- * boxes of its scopes; edges carry types; an assignment is a dashed edge back to its variable.
+ * boxes of its scopes; edges carry types; an assignment is a dashed edge back to its variable, or
+ * where the assigning node also reads the variable, one dashed edge with two heads. The
+ * update of a variable ("optimizer/fc1/weight") stands in the variable's own box ("fc1"): apart, in
+ * a box of the optimiser's, its edges would cross the whole picture.
  * Constants of one number are drawn small beside each user, since edges from a shared one would
  * cross the whole picture.
  */
@@ -25,8 +28,11 @@ static const char input_fill[] = "#ececf4", input_line[] = "#66668a";
 typedef struct picture {
     tw_context *context;
     tw_graph *graph;
-    uint32_t *order; /* nodes by scope, then as they stand */
-    uint8_t *shown;  /* of each node: it is drawn */
+    uint32_t *order;    /* nodes by scope, then as they stand */
+    uint8_t *shown;     /* of each node: it is drawn */
+    const char **scope; /* of each node: the box in which it is drawn */
+    uint32_t
+        *writer; /* of each variable's node: the node that it is assigned from, and that reads it */
     text out;
 } picture;
 
@@ -176,11 +182,11 @@ static void add_nodes(picture *p) {
         const node *n = &p->graph->nodes.at[p->order[i]];
         size_t length;
         if (!p->shown[p->order[i]]) continue;
-        int depth = scope_depth(n->meta.scope),
-            shared = shared_depth(scope, n->meta.scope, &length);
+        const char *inner = p->scope[p->order[i]];
+        int depth = scope_depth(inner), shared = shared_depth(scope, inner, &length);
         close_boxes(p, scope_depth(scope), shared);
-        open_boxes(p, n->meta.scope, length, shared, &boxes);
-        scope = n->meta.scope;
+        open_boxes(p, inner, length, shared, &boxes);
+        scope = inner;
         indent(p, depth);
         add_node(p, p->order[i]);
         for (int k = 0; k < n->n_operands; k++) {
@@ -214,6 +220,13 @@ static void add_edge_label(picture *p, uint32_t id) {
     text_add(&p->out, "\"");
 }
 
+/* Many updates read one rate or step: such an edge between boxes must not pull them together. */
+static bool pulls(const picture *p, uint32_t from, uint32_t to) {
+    const node *n = &p->graph->nodes.at[to];
+    return n->meta.phase != PHASE_UPDATE || p->scope[from] == p->scope[to] ||
+           strcmp(p->scope[from], p->scope[to]) == 0;
+}
+
 static void add_edges(picture *p) {
     const tw_graph *graph = p->graph;
     for (uint32_t i = 0; i < graph->nodes.count && !p->out.failed; i++) {
@@ -225,8 +238,11 @@ static void add_edges(picture *p) {
                 text_add(&p->out, "  c%u_%d -> n%u [color=\"#999999\"];\n", i, k, i);
                 continue;
             }
-            text_add(&p->out, "  n%u -> n%u [color=\"%s\", ", graph->values.at[n->operand[k]].node,
-                     i, color);
+            uint32_t from = graph->values.at[n->operand[k]].node;
+            bool assigned = p->writer[from] == i;
+            text_add(&p->out, "  n%u -> n%u [color=\"%s\", ", from, i, color);
+            if (!pulls(p, from, i)) text_add(&p->out, "weight=0, ");
+            if (assigned) text_add(&p->out, "style=dashed, dir=both, ");
             add_edge_label(p, n->operand[k]);
             text_add(&p->out, "];\n");
         }
@@ -248,6 +264,9 @@ static void add_ends(picture *p) {
     }
     for (size_t i = 0; i < graph->assigns.count; i++) {
         const graph_variable *variable = &graph->variables.at[graph->assigns.at[i].variable];
+        if (p->writer[graph->values.at[variable->initial].node] ==
+            graph->values.at[graph->assigns.at[i].value].node)
+            continue; /* add_edges drew it */
         text_add(&p->out, "  n%u -> n%u [style=dashed, constraint=false, color=\"%s\", ",
                  graph->values.at[graph->assigns.at[i].value].node,
                  graph->values.at[variable->initial].node, phases[PHASE_UPDATE].line);
@@ -288,7 +307,7 @@ static void add_legend(picture *p) {
     add_legend_row(out, variable_fill, "variable (cylinder)");
     add_legend_row(out, input_fill, "input and result");
     text_add(out, "<tr><td>&#9633;&#9633;</td><td align=\"left\">double line: composite</td></tr>"
-                  "<tr><td>&#8674;</td><td align=\"left\">dashed: assign</td></tr></table>>];\n");
+                  "<tr><td>&#8674;</td><td align=\"left\">dashed: assigned</td></tr></table>>];\n");
 }
 
 /* '/' goes before every other character, so that the nodes of a box stand together. */
@@ -329,20 +348,73 @@ static void choose_shown(picture *p) {
         p->shown[graph->values.at[graph->assigns.at[i].value].node] = 1;
 }
 
+typedef struct place {
+    const char *path, *scope;
+} place;
+
+static int by_path(const void *a, const void *b) {
+    return strcmp(((const place *)a)->path, ((const place *)b)->path);
+}
+
+/* Where an update of scope "optimizer/fc1/weight" is drawn: beside the variable "fc1/weight". */
+static const char *box_of(const char *scope, size_t n, const place *places) {
+    for (const char *rest = strchr(scope, '/'); rest; rest = strchr(rest, '/')) {
+        const place key = {++rest, NULL};
+        const place *found = n ? bsearch(&key, places, n, sizeof key, by_path) : NULL;
+        if (found) return found->scope;
+    }
+    return scope;
+}
+
+static bool choose_boxes(picture *p) {
+    const tw_graph *graph = p->graph;
+    size_t n = graph->variables.count;
+    place *places = context_allocate(p->context, n + 1, sizeof *places);
+    if (!places) return false;
+    for (size_t i = 0; i < n; i++) {
+        const graph_variable *variable = &graph->variables.at[i];
+        places[i].path = variable->spec.path;
+        places[i].scope = source_of(graph, variable->initial)->meta.scope;
+    }
+    qsort(places, n, sizeof *places, by_path);
+    for (size_t i = 0; i < graph->nodes.count; i++) {
+        const node_meta *meta = &graph->nodes.at[i].meta;
+        p->scope[i] = meta->phase == PHASE_UPDATE ? box_of(meta->scope, n, places) : meta->scope;
+    }
+    context_release(p->context, places);
+    return true;
+}
+
+static void choose_writers(picture *p) {
+    const tw_graph *graph = p->graph;
+    for (size_t i = 0; i < graph->nodes.count; i++) p->writer[i] = NO_NODE;
+    for (size_t i = 0; i < graph->assigns.count; i++) {
+        uint32_t initial = graph->variables.at[graph->assigns.at[i].variable].initial;
+        uint32_t writer = graph->values.at[graph->assigns.at[i].value].node;
+        const node *n = &graph->nodes.at[writer];
+        for (int k = 0; k < n->n_operands; k++)
+            if (n->operand[k] == initial) p->writer[graph->values.at[initial].node] = writer;
+    }
+}
+
 static bool prepare(picture *p) {
     const tw_graph *graph = p->graph;
     size_t count = graph->nodes.count;
     sort_key *keys = context_allocate(p->context, count + 1, sizeof *keys);
     p->order = context_allocate(p->context, count + 1, sizeof *p->order);
     p->shown = context_allocate(p->context, count + 1, 1);
-    if (keys && p->order && p->shown) {
-        for (uint32_t i = 0; i < count; i++) keys[i] = (sort_key){graph->nodes.at[i].meta.scope, i};
+    p->scope = context_allocate(p->context, count + 1, sizeof *p->scope);
+    p->writer = context_allocate(p->context, count + 1, sizeof *p->writer);
+    bool fine = keys && p->writer && p->order && p->shown && p->scope && choose_boxes(p);
+    if (fine) {
+        for (uint32_t i = 0; i < count; i++) keys[i] = (sort_key){p->scope[i], i};
         qsort(keys, count, sizeof *keys, by_scope);
         for (size_t i = 0; i < count; i++) p->order[i] = keys[i].node;
         choose_shown(p);
+        choose_writers(p);
     }
     context_release(p->context, keys);
-    return keys && p->order && p->shown;
+    return fine;
 }
 
 char *tw_graph_dot(tw_graph *graph) {
@@ -360,6 +432,8 @@ char *tw_graph_dot(tw_graph *graph) {
     }
     context_release(context, p.order);
     context_release(context, p.shown);
+    context_release(context, p.scope);
+    context_release(context, p.writer);
     if (fine) return text_take(&p.out);
     text_drop(&p.out);
     return NULL;

@@ -156,6 +156,9 @@ void graph_drop_tensors(tw_graph *graph, size_t from);
 /* Appends a node with resolved operands; attr as tw_apply. Gives the node's index or NO_NODE. */
 uint32_t graph_append(tw_graph *graph, const tw_operator *op, int n, const uint32_t *operand,
                       const tw_attr *attr);
+/* Appends a node of another graph of the module again, on operands of the types it had: nothing is
+ * inferred. It gets graph's metadata. The node's index or NO_NODE. */
+uint32_t graph_copy(tw_graph *graph, const tw_graph *from, const node *it, const uint32_t *operand);
 /* A value that no node computes: an immediate graph's data, or what a tape keeps. Takes over one
  * hold of `tensor`. */
 uint32_t graph_leaf(tw_graph *graph, tw_type type, void *tensor);

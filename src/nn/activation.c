@@ -10,6 +10,9 @@ tw_value tw_prelu(tw_value x, const char *name) {
     tw_value y = rule_poison(graph);
     if (type.shape.rank < 1) {
         tw_fail(graph, "tw_prelu \"%s\": x is a scalar, expected (..., channels)", name);
+    } else if (!type_in(type.dtype, TYPES_FLOAT)) {
+        tw_fail(graph, "tw_prelu \"%s\": x is %s, expected floats; tw_cast converts", name,
+                tw_dtype_name(type.dtype));
     } else {
         tw_shape row = TW_SHAPE(type.shape.dim[type.shape.rank - 1]);
         tw_value slope = tw_parameter(graph, "slope", type.dtype, row, tw_constant_init(0.25));

@@ -46,6 +46,13 @@ static bool heads_of(tw_value x, const char *name, int64_t count, const tw_multi
         return false;
     }
     h->width = h->opts.width ? h->opts.width : shape.dim[2] / count;
+    if (h->width < 1 || tw_dim_mul(x.graph->module->context, count, h->width) == TW_DIM_NONE) {
+        tw_fail(x.graph,
+                "tw_multi_head_attention \"%s\": %lld heads of width %lld, expected at least "
+                "1 and a product of 63 bits",
+                name, (long long)count, (long long)h->width);
+        return false;
+    }
     if (h->opts.rotary && h->opts.source.graph) {
         tw_fail(x.graph,
                 "tw_multi_head_attention \"%s\": rotary positions with a source, whose "
@@ -94,6 +101,16 @@ static tw_value allowed_keys(const heads *h, tw_value scores) {
     return allowed.graph ? tw_and(allowed, past) : past;
 }
 
+/* The least finite number: of -infinity alone the softmax would be NaN. */
+static double lowest_of(tw_dtype dtype) {
+    switch (dtype) {
+    case TW_F16: return -65504;
+    case TW_BF16: return -0x1.fep127;
+    case TW_F32: return -FLT_MAX;
+    default: return -DBL_MAX;
+    }
+}
+
 /* tw_attention with its probabilities at hand, for dropout. */
 static tw_value dropped_attention(const heads *h, tw_value q, tw_value k, tw_value v) {
     const int outer[] = {0, 2}, inner[] = {0, 1}, width[] = {3}, last[] = {3}, source[] = {1};
@@ -103,8 +120,7 @@ static tw_value dropped_attention(const heads *h, tw_value q, tw_value k, tw_val
     v = repeated(h, v);
     tw_value scores = tw_dot(tw_scale(q, scale), k, 2, outer, outer, 1, width, width);
     tw_value allowed = allowed_keys(h, scores), p = scores;
-    double lowest = tw_dtype_of(q) == TW_F32 ? -FLT_MAX : -DBL_MAX;
-    if (allowed.graph) p = tw_select(allowed, p, tw_literal(p, lowest));
+    if (allowed.graph) p = tw_select(allowed, p, tw_literal(p, lowest_of(tw_dtype_of(p))));
     p = tw_softmax(p);
     if (allowed.graph) p = tw_select(allowed, p, tw_literal(p, 0));
     p = tw_dropout(p, h->opts.dropout, NULL); /* (batch, heads, time, source) */

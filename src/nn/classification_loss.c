@@ -44,9 +44,9 @@ static tw_value dense_cross_entropy(tw_value logits, tw_value labels,
                          "tw_cross_entropy: ignored is for integer labels; give rows of "
                          "probabilities a weight of 0");
     }
-    tw_value p = tw_log_softmax(logits);
+    tw_value p = tw_log_softmax(loss_fine(logits));
     if (o->class_weights.graph) p = tw_mul(p, o->class_weights);
-    tw_value rows = tw_sum_axis(tw_mul(labels, p), -1, false);
+    tw_value rows = tw_sum_axis(tw_mul(loss_fine(labels), p), -1, false);
     if (o->smoothing != 0)
         rows = tw_add(tw_scale(rows, 1 - o->smoothing),
                       tw_scale(tw_mean_axis(p, -1, false), o->smoothing));
@@ -101,8 +101,9 @@ tw_value tw_cross_entropy(tw_value logits, tw_value labels, const tw_cross_entro
         return rule_poison(graph);
     tw_cross_entropy_opts o = opts ? *opts : (tw_cross_entropy_opts){.smoothing = 0};
     if (!cross_entropy_options(logits, &o)) return rule_poison(graph);
+    o.class_weights = loss_fine(o.class_weights);
     if (type_in(tw_dtype_of(labels), TYPES_FLOAT)) return dense_cross_entropy(logits, labels, &o);
-    return labelled_cross_entropy(logits, labels, &o);
+    return labelled_cross_entropy(loss_fine(logits), labels, &o);
 }
 
 /* With a positive weight p: (1 - t) x + (1 + (p - 1) t) log(1 + exp(-x)). */
@@ -111,9 +112,12 @@ tw_value tw_binary_cross_entropy(tw_value logits, tw_value targets,
     const tw_value in[] = {logits, targets};
     if (!loss_alike("tw_binary_cross_entropy", 2, in, "logits and targets"))
         return rule_poison(rule_graph(2, in));
+    logits = loss_fine(logits);
+    targets = loss_fine(targets);
     tw_value losses, one = tw_literal(targets, 1);
     if (opts && opts->pos_weight.graph) {
-        tw_value factor = tw_add(tw_mul(targets, tw_shift(opts->pos_weight, -1)), one);
+        tw_value weight = loss_fine(opts->pos_weight);
+        tw_value factor = tw_add(tw_mul(targets, tw_shift(weight, -1)), one);
         tw_value softplus = rule_apply2("binary_cross_entropy", logits, one, NULL);
         losses = tw_add(tw_mul(tw_sub(one, targets), logits), tw_mul(factor, softplus));
     } else {
@@ -131,6 +135,8 @@ tw_value tw_kl_divergence(tw_value log_input, tw_value target, const tw_kl_diver
     if (!loss_alike("tw_kl_divergence", 2, in, "log_input and target") ||
         !has_classes("tw_kl_divergence", log_input))
         return rule_poison(rule_graph(2, in));
+    log_input = loss_fine(log_input);
+    target = loss_fine(target);
     tw_value p = target, log_p = target;
     if (opts && opts->log_target) {
         p = tw_exp(target);
@@ -152,7 +158,8 @@ tw_value tw_hinge(tw_value scores, tw_value targets, const tw_hinge_opts *opts) 
     const tw_value in[] = {scores, targets};
     if (!loss_alike("tw_hinge", 2, in, "scores and targets")) return rule_poison(rule_graph(2, in));
     tw_hinge_opts o = hinge_options(opts);
-    tw_value losses = tw_relu(tw_shift(tw_neg(tw_mul(targets, scores)), o.margin));
+    tw_value product = tw_mul(loss_fine(targets), loss_fine(scores));
+    tw_value losses = tw_relu(tw_shift(tw_neg(product), o.margin));
     return loss_mean("tw_hinge", o.squared ? tw_square(losses) : losses, o.weights);
 }
 
@@ -164,6 +171,7 @@ tw_value tw_multi_margin(tw_value scores, tw_value labels, const tw_hinge_opts *
     tw_shape shape = tw_shape_of(scores), rows = loss_rows(shape), column = rows;
     labels = loss_labels("tw_multi_margin", labels, rows);
     if (!tw_ok(labels)) return labels;
+    scores = loss_fine(scores);
     column.dim[column.rank++] = 1;
     tw_value own = tw_reshape(labels, column);
     tw_value right = tw_take_along(scores, own, shape.rank - 1);

@@ -133,6 +133,7 @@ tw_value tw_ctc(tw_value logits, tw_value labels, tw_value input_lengths, tw_val
     tw_ctc_opts o = opts ? *opts : (tw_ctc_opts){.blank = 0};
     if (!rule_usable("tw_ctc", 4, in) || refused(logits, labels, in + 2, o.blank))
         return rule_poison(graph);
+    logits = loss_fine(logits);
     tw_shape shape = tw_shape_of(logits);
     ctc c = {.batch = shape.dim[0], .time = shape.dim[1], .length = tw_shape_of(labels).dim[1]};
     c.states = 2 * c.length + 1;

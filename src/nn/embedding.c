@@ -18,7 +18,7 @@ tw_value tw_embedding(tw_value indices, const char *name, int64_t vocabulary, in
     tw_dtype dtype = opts && opts->dtype ? opts->dtype : TW_F32, given = tw_dtype_of(indices);
     tw_value y = rule_poison(graph);
     if (!type_in(dtype, TYPES_FLOAT)) {
-        tw_fail(graph, "tw_embedding \"%s\": dtype is %s, expected f32 or f64", name,
+        tw_fail(graph, "tw_embedding \"%s\": dtype is %s, expected a float type", name,
                 tw_dtype_name(dtype));
     } else if (!type_in(given, TYPES_INDEX)) {
         tw_fail(graph, "tw_embedding \"%s\": indices are %s, expected i32 or i64; tw_cast converts",

@@ -11,8 +11,8 @@ bool loss_alike(const char *function, int n, const tw_value *in, const char *nam
     if (!rule_usable(function, n, in)) return false;
     tw_type first = tw_type_of(in[0]);
     if (!type_in(first.dtype, TYPES_FLOAT)) {
-        rule_fail(in[0].graph, TW_ERR_TYPE, "%s: operand 0 is %s, expected f32 or f64", function,
-                  tw_dtype_name(first.dtype));
+        rule_fail(in[0].graph, TW_ERR_TYPE, "%s: operand 0 is %s, expected f32 or f64, f16 or bf16",
+                  function, tw_dtype_name(first.dtype));
         return false;
     }
     for (int i = 1; i < n; i++) {
@@ -29,6 +29,10 @@ bool loss_alike(const char *function, int n, const tw_value *in, const char *nam
         }
     }
     return true;
+}
+
+tw_value loss_fine(tw_value x) {
+    return tw_ok(x) && type_in(tw_dtype_of(x), TYPES_HALF) ? tw_cast(x, TW_F32) : x;
 }
 
 tw_shape loss_rows(tw_shape shape) {
@@ -55,6 +59,7 @@ tw_value loss_labels(const char *function, tw_value labels, tw_shape shape) {
 tw_value loss_spread(const char *function, tw_value weights, tw_value like, tw_shape shape) {
     const tw_value in[] = {like, weights};
     if (!rule_usable(function, 2, in)) return rule_poison(like.graph);
+    weights = loss_fine(weights);
     tw_type type = tw_type_of(weights);
     bool leading = type.shape.rank <= shape.rank;
     for (int i = 0; leading && i < type.shape.rank; i++)
@@ -76,6 +81,7 @@ tw_value loss_spread(const char *function, tw_value weights, tw_value like, tw_s
 }
 
 tw_value loss_mean(const char *function, tw_value losses, tw_value weights) {
+    losses = loss_fine(losses);
     if (!weights.graph) return tw_mean(losses);
     if (!rule_usable(function, 1, &losses)) return rule_poison(losses.graph);
     tw_value spread = loss_spread(function, weights, losses, tw_shape_of(losses));

@@ -8,6 +8,8 @@
 
 /* False with the graph's error unless all are usable, of one float type and of the first's shape. */
 bool loss_alike(const char *function, int n, const tw_value *in, const char *names);
+/* x, or f16 and bf16 as f32: losses are computed and given in that. Absent stays absent. */
+tw_value loss_fine(tw_value x);
 /* The shape without its last axis. */
 tw_shape loss_rows(tw_shape shape);
 /* Labels as i32 or i64; poisoned with the graph's error unless they are integers of that shape. */

@@ -10,7 +10,9 @@ tw_value tw_correct(tw_value logits, tw_value labels) {
     const tw_value in[] = {logits, labels};
     if (!rule_usable("tw_correct", 2, in)) return rule_poison(rule_graph(2, in));
     tw_value answer = tw_argmax(logits, -1);
-    tw_value right = tw_compare(TW_EQ, answer, tw_cast(labels, TW_I32));
+    if (tw_ok(answer)) labels = loss_labels("tw_correct", labels, tw_shape_of(answer));
+    if (!tw_ok(answer) || !tw_ok(labels)) return rule_poison(rule_graph(2, in));
+    tw_value right = tw_compare(TW_EQ, tw_cast(answer, tw_dtype_of(labels)), labels);
     return tw_sum(tw_cast(right, TW_I32));
 }
 
@@ -72,7 +74,7 @@ tw_value tw_score_counts(tw_value scores, tw_value labels, int64_t bins) {
                          "least 1",
                          tw_dtype_name(dtype), (long long)bins);
     }
-    tw_value bin = tw_cast(tw_floor(tw_scale(scores, (double)bins)), TW_I32);
+    tw_value bin = tw_cast(tw_floor(tw_scale(loss_fine(scores), (double)bins)), TW_I32);
     bin = tw_min(tw_max(bin, tw_literal(bin, 0)), tw_literal(bin, (double)(bins - 1)));
     return count_pairs("tw_score_counts", labels, bin, 2, bins);
 }
@@ -102,6 +104,7 @@ static tw_scores scores_of(outcome o) {
 }
 
 double tw_accuracy(int64_t classes, const int64_t *confusion) {
+    if (!confusion) return NAN;
     double hits = 0, all = 0;
     for (int64_t i = 0; i < classes; i++) {
         outcome o = outcome_of(classes, confusion, i);
@@ -112,10 +115,12 @@ double tw_accuracy(int64_t classes, const int64_t *confusion) {
 }
 
 tw_scores tw_scores_of(int64_t classes, const int64_t *confusion, int64_t which) {
+    if (!confusion || which < 0 || which >= classes) return (tw_scores){NAN, NAN, NAN};
     return scores_of(outcome_of(classes, confusion, which));
 }
 
 tw_scores tw_scores_macro(int64_t classes, const int64_t *confusion) {
+    if (!confusion) return (tw_scores){NAN, NAN, NAN};
     tw_scores mean = {0, 0, 0};
     double n = 0;
     for (int64_t i = 0; i < classes; i++) {
@@ -130,6 +135,7 @@ tw_scores tw_scores_macro(int64_t classes, const int64_t *confusion) {
 }
 
 tw_scores tw_scores_micro(int64_t classes, const int64_t *confusion) {
+    if (!confusion) return (tw_scores){NAN, NAN, NAN};
     outcome all = {0, 0, 0};
     for (int64_t i = 0; i < classes; i++) {
         outcome o = outcome_of(classes, confusion, i);
@@ -179,6 +185,7 @@ double tw_auc(tw_context *context, int64_t n, const float *scores, const int32_t
 }
 
 double tw_auc_of_counts(int64_t bins, const int64_t *counts) {
+    if (!counts) return NAN;
     double won = 0, negatives = 0, positives = 0;
     for (int64_t i = 0; i < bins; i++) {
         double n = (double)counts[i], p = (double)counts[bins + i];

@@ -91,8 +91,10 @@ static tw_value unbiased(tw_value variance, tw_value x) {
     type.shape.rank--;
     int64_t count = tw_dim_product(x.graph->module->context, type.shape, 0, type.shape.rank);
     if (count >= 0) return tw_scale(variance, (double)count / (double)(count - 1));
-    tw_value n = tw_sum(tw_full(x.graph, type.dtype, type.shape, 1)), one = tw_literal(n, 1);
-    return tw_mul(variance, tw_div(n, tw_max(tw_sub(n, one), one)));
+    tw_dtype fine = type_in(type.dtype, TYPES_HALF) ? TW_F32 : type.dtype; /* n may be large */
+    tw_value n = tw_sum(tw_full(x.graph, fine, type.shape, 1)), one = tw_literal(n, 1);
+    tw_value factor = tw_div(n, tw_max(tw_sub(n, one), one));
+    return tw_mul(variance, tw_cast(factor, type.dtype));
 }
 
 /* running = (1 - momentum) running + momentum value */

@@ -8,6 +8,8 @@
 
 enum { LSTM_GATES = 4, GRU_GATES = 3, STEPS_JOINED = 32, LEVELS = 4, MAX_STEPS = 1 << 20 };
 
+static const int64_t MAX_UNITS = INT64_MAX / LSTM_GATES;
+
 typedef struct cell {
     const char *layer, *name;
     int gates;
@@ -40,12 +42,13 @@ static tw_value affine(tw_value x, tw_value weight, tw_value bias) {
 /* The gates' share of x (..., in), in the scope of the layer; false with the graph's error. */
 static bool begin(cell *it, tw_value x, int rank, tw_value *gates) {
     tw_type type = tw_type_of(x);
-    if (type.shape.rank != rank || type.shape.dim[rank - 1] < 1 || it->units < 1) {
+    if (type.shape.rank != rank || type.shape.dim[rank - 1] < 1 || it->units < 1 ||
+        it->units > MAX_UNITS) {
         tw_fail(it->graph,
                 "%s \"%s\": x has rank %d and %lld units are wanted, expected (%s) with "
-                "a known number of features, and at least 1 unit",
+                "a known number of features, and 1 to %lld units",
                 it->layer, it->name, (int)type.shape.rank, (long long)it->units,
-                rank == 2 ? "batch, in" : "batch, time, in");
+                rank == 2 ? "batch, in" : "batch, time, in", (long long)MAX_UNITS);
         return false;
     }
     tw_value weight, bias;

@@ -1,11 +1,15 @@
 /* Losses of numbers against numbers: squared, absolute, Huber. */
 #include "nn/loss.h"
 
+static tw_value difference(tw_value prediction, tw_value target) {
+    return tw_sub(loss_fine(prediction), loss_fine(target));
+}
+
 tw_value tw_mse(tw_value prediction, tw_value target) {
     const tw_value in[] = {prediction, target};
     if (!loss_alike("tw_mse", 2, in, "prediction and target"))
         return rule_poison(rule_graph(2, in));
-    return tw_mean(tw_square(tw_sub(prediction, target)));
+    return tw_mean(tw_square(difference(prediction, target)));
 }
 
 /* What the options leave open, and delta. */
@@ -25,19 +29,19 @@ tw_value tw_squared_error(tw_value prediction, tw_value target, const tw_regress
     tw_regression_opts o;
     if (!begin("tw_squared_error", prediction, target, opts, &o))
         return rule_poison(prediction.graph ? prediction.graph : target.graph);
-    return loss_mean("tw_squared_error", tw_square(tw_sub(prediction, target)), o.weights);
+    return loss_mean("tw_squared_error", tw_square(difference(prediction, target)), o.weights);
 }
 
 tw_value tw_l1(tw_value prediction, tw_value target, const tw_regression_opts *opts) {
     tw_regression_opts o;
     if (!begin("tw_l1", prediction, target, opts, &o))
         return rule_poison(prediction.graph ? prediction.graph : target.graph);
-    return loss_mean("tw_l1", tw_abs(tw_sub(prediction, target)), o.weights);
+    return loss_mean("tw_l1", tw_abs(difference(prediction, target)), o.weights);
 }
 
 /* With q = min(|d|, delta): q (|d| - q / 2), in both branches and with the right slope at delta. */
 static tw_value huber(tw_value prediction, tw_value target, double delta) {
-    tw_value d = tw_abs(tw_sub(prediction, target));
+    tw_value d = tw_abs(difference(prediction, target));
     tw_value q = tw_min(d, tw_literal(d, delta));
     return tw_mul(q, tw_sub(d, tw_scale(q, 0.5)));
 }

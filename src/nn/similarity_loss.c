@@ -36,6 +36,8 @@ tw_value tw_cosine_embedding(tw_value a, tw_value b, tw_value same,
     const tw_value in[] = {a, b, same};
     if (!pairs_alike("tw_cosine_embedding", a, b, same)) return rule_poison(rule_graph(3, in));
     tw_similarity_opts o = options(opts, 0);
+    a = loss_fine(a);
+    b = loss_fine(b);
     const double epsilon = 1e-12; /* a row of zeros has cosine 0 */
     tw_value squares = tw_mul(tw_shift(product(a, a), epsilon), tw_shift(product(b, b), epsilon));
     tw_value cosine = tw_mul(product(a, b), tw_rsqrt(squares));
@@ -49,7 +51,9 @@ tw_value tw_contrastive(tw_value a, tw_value b, tw_value same, const tw_similari
     const tw_value in[] = {a, b, same};
     if (!pairs_alike("tw_contrastive", a, b, same)) return rule_poison(rule_graph(3, in));
     tw_similarity_opts o = options(opts, 1);
-    tw_value difference = tw_sub(a, b), square = product(difference, difference);
+    same = loss_fine(same);
+    tw_value difference = tw_sub(loss_fine(a), loss_fine(b));
+    tw_value square = product(difference, difference);
     /* The root's slope at 0 would be infinite. */
     tw_value distance = tw_sqrt(tw_shift(square, 1e-12));
     tw_value push = tw_square(tw_relu(tw_shift(tw_neg(distance), o.margin)));
@@ -59,7 +63,7 @@ tw_value tw_contrastive(tw_value a, tw_value b, tw_value same, const tw_similari
 }
 
 static tw_value distance(tw_value a, tw_value b) {
-    tw_value difference = tw_shift(tw_sub(a, b), 1e-6);
+    tw_value difference = tw_shift(tw_sub(loss_fine(a), loss_fine(b)), 1e-6);
     return tw_sqrt(product(difference, difference));
 }
 
@@ -96,6 +100,8 @@ tw_value tw_info_nce(tw_value queries, tw_value keys, const tw_info_nce_opts *op
                          "than 0",
                          (int)shape.rank, temperature);
     }
+    queries = loss_fine(queries);
+    keys = loss_fine(keys);
     tw_value losses = find_own(queries, keys, temperature);
     if (opts && opts->symmetric)
         losses = tw_scale(tw_add(losses, find_own(keys, queries, temperature)), 0.5);

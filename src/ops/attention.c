@@ -79,6 +79,9 @@ static bool mask_fits(tw_graph *graph, const tw_signature *signature, int i, con
     return false;
 }
 
+/* Of lse and delta: the exponential of a difference to an lse of f16 or bf16 would be far off. */
+static tw_dtype row_dtype(tw_dtype dtype) { return type_in(dtype, TYPES_HALF) ? TW_F32 : dtype; }
+
 /* (batch, kv heads, group, time, source), or (..., width) in place of source. */
 static tw_shape grouped(const extents *e, int64_t last) {
     return TW_SHAPE(e->batch, e->kv_heads, e->group, e->time, last);
@@ -97,9 +100,9 @@ static tw_value by_time(const extents *e, tw_value y) {
     return tw_reshape(tw_permute(y, axes), TW_SHAPE(e->batch, e->time, e->heads, e->width));
 }
 
-/* One number a row, (batch, heads, time) -> (batch, kv heads, group, time, last) */
+/* One number a row, (batch, heads, time) -> (batch, kv heads, group, time, last) of e's type */
 static tw_value along_rows(const extents *e, tw_value row, int64_t last) {
-    return tw_broadcast(tw_reshape(row, grouped(e, 1)), grouped(e, last));
+    return tw_broadcast(tw_reshape(tw_cast(row, e->dtype), grouped(e, 1)), grouped(e, last));
 }
 
 /* Each (.., time, width) of a against (batch, source, kv heads, width) -> (.., time, source) */
@@ -164,7 +167,7 @@ static void attention_body(tw_graph *graph, const tw_signature *signature, const
     tw_value divisor = tw_select(none, tw_literal(total, 1), total);
     out[0] = by_time(&e, tw_div(times_values(weight, in[2]), divisor));
     tw_value lse = tw_add(tw_log(total), top);
-    out[1] = tw_reshape(lse, TW_SHAPE(e.batch, e.heads, e.time));
+    out[1] = tw_cast(tw_reshape(lse, TW_SHAPE(e.batch, e.heads, e.time)), row_dtype(e.dtype));
 }
 
 /*
@@ -175,7 +178,9 @@ static void attention_vjp(tw_graph *graph, tw_vjp *rule) {
     tw_value out = rule->result[0], d_out = rule->d_result[0], d_lse = rule->d_result[1];
     const int axes[] = {0, 2, 1};
     if (!d_out.graph) d_out = tw_literal(out, 0);
-    tw_value delta = tw_permute(tw_sum_axis(tw_mul(out, d_out), -1, false), axes);
+    tw_dtype fine = row_dtype(tw_dtype_of(out));
+    tw_value product = tw_mul(tw_cast(out, fine), tw_cast(d_out, fine));
+    tw_value delta = tw_permute(tw_sum_axis(product, -1, false), axes);
     if (d_lse.graph) delta = tw_sub(delta, d_lse);
     tw_value in[] = {
         rule->operand[0], rule->operand[1], rule->operand[2], rule->result[1], delta, d_out, {0}};
@@ -212,7 +217,8 @@ static const tw_operator op_attention = {
         "exp(s)) over the keys allowed; out[b, t, h] = sum_j exp(s - lse) v[b, j, h / group]",
     .semantics = "a key is allowed where mask is true and, if causal, j <= t (counted from the "
                  "start also where time and source differ); a row with no allowed key gives zeros, "
-                 "lse -inf and no gradient; NaN in q gives NaN in its rows, in a masked score "
+                 "lse -inf and no gradient; lse of f16 and bf16 is f32; NaN in q gives NaN in its "
+                 "rows, in a masked score "
                  "nothing, in v NaN to every row of its head, masked or not",
     .operands = "q k v mask?",
     .results = "out (lse)",
@@ -230,8 +236,8 @@ static void attention_grad_body(tw_graph *graph, const tw_signature *signature, 
     extents e;
     if (!extents_of(graph, signature, &e) || !mask_fits(graph, signature, 6, &e)) return;
     tw_shape rows = TW_SHAPE(e.batch, e.heads, e.time);
-    if (!body_expects(graph, signature, 3, e.dtype, rows) ||
-        !body_expects(graph, signature, 4, e.dtype, rows) ||
+    if (!body_expects(graph, signature, 3, row_dtype(e.dtype), rows) ||
+        !body_expects(graph, signature, 4, row_dtype(e.dtype), rows) ||
         !body_expects(graph, signature, 5, e.dtype, signature->operand[0].shape))
         return;
     tw_value allowed = allowed_keys(graph, &e, mask_operand(signature, in, 6));

@@ -106,12 +106,25 @@ static bool operands_of(tw_graph *graph, const char *function, int n, const tw_v
                   TW_MAX_OPERANDS);
         return false;
     }
+    for (int i = 0; i < n; i++) {
+        if (!in || !in[i].graph) {
+            rule_fail(graph, TW_ERR_NULL, "%s: input %d is absent", function, i);
+            return false;
+        }
+    }
     if (n && !rule_usable(function, n, in)) return false;
     for (int i = 0; i < n; i++) {
         operand[i] = in[i];
         type[i] = tw_type_of(in[i]);
     }
     return true;
+}
+
+static bool results_of(tw_graph *graph, const char *function, int n, const tw_value *out) {
+    if (out && n > 0) return true;
+    rule_fail(graph, TW_ERR_ARGUMENT, "%s: %d outputs%s, expected 1 to %d", function, n,
+              out ? "" : " at a NULL pointer", TW_MAX_RESULTS);
+    return false;
 }
 
 /* Appends the node on in[] and the variables, gives the outputs, assigns what was assigned. */
@@ -136,8 +149,10 @@ static void call(tw_graph *graph, const char *name, tw_function function, const 
     tw_value operand[2 * TW_MAX_OPERANDS];
     tw_type type[TW_MAX_OPERANDS];
     function_trace traced;
-    for (int i = 0; i < n_out; i++) out[i] = rule_poison(graph);
-    if (!graph || !operands_of(graph, name, n_in, in, operand, type)) return;
+    bool fine = graph && results_of(graph, name, n_out, out) &&
+                operands_of(graph, name, n_in, in, operand, type);
+    for (int i = 0; out && i < n_out; i++) out[i] = rule_poison(graph); /* out may be in */
+    if (!fine) return;
     if (!graph_trace(graph, name, function, config, n_in, type, n_out, &traced)) return;
     const tw_attr attr = {.function = traced.function};
     append_call(graph, name, n_in, operand, &traced, &attr, n_out, out);
@@ -179,8 +194,10 @@ void tw_custom_gradient(tw_graph *graph, tw_function function, tw_function gradi
     tw_value operand[2 * TW_MAX_OPERANDS];
     tw_type type[TW_MAX_OPERANDS + 2 * TW_MAX_RESULTS];
     function_trace traced, back;
-    for (int i = 0; i < n_out; i++) out[i] = rule_poison(graph);
-    if (!graph || !operands_of(graph, name, n_in, in, operand, type)) return;
+    bool fine = graph && results_of(graph, name, n_out, out) &&
+                operands_of(graph, name, n_in, in, operand, type);
+    for (int i = 0; out && i < n_out; i++) out[i] = rule_poison(graph); /* out may be in */
+    if (!fine) return;
     if (!graph_trace(graph, name, function, config, n_in, type, n_out, &traced)) return;
     if (!gradient || traced.n_variables || n_in > TW_MAX_RESULTS ||
         n_in + 2 * n_out > TW_MAX_OPERANDS) {

@@ -417,6 +417,12 @@ static tw_value apply_dot(tw_value a, tw_value b, int n_batch, const int *batch_
     tw_attr attr[ATTRS] = {[RESULT] = tw_attr_int(result)};
     for (int i = 0; i < RESULT; i++) {
         int axes[TW_MAX_RANK];
+        if (lists[i].n < 0 || lists[i].n > TW_MAX_RANK || (lists[i].n && !lists[i].axes))
+            return rule_fail(graph, TW_ERR_ARGUMENT,
+                             "tw_dot: %d batch and %d contracting axes%s, expected lists of 0 to "
+                             "%d each",
+                             n_batch, n_contract, lists[i].axes ? "" : ", a list is NULL",
+                             TW_MAX_RANK);
         for (int k = 0; k < lists[i].n; k++) {
             axes[k] = rule_axis_of("tw_dot", lists[i].of, lists[i].axes[k]);
             if (axes[k] < 0) return rule_poison(graph);

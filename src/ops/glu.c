@@ -3,14 +3,6 @@
 
 #include "ops/rules.h"
 
-static tw_value silu(tw_value x) { return tw_mul(x, tw_sigmoid(x)); }
-
-/* Hendrycks & Gimpel 2016, exact: x (1 + erf(x / sqrt(2))) / 2. */
-static tw_value gelu(tw_value x) {
-    tw_value rise = tw_erf(tw_scale(x, 0.70710678118654752440));
-    return tw_mul(tw_scale(x, 0.5), tw_shift(rise, 1));
-}
-
 static tw_value gated(const char *function, tw_value x, tw_value (*activation)(tw_value)) {
     if (!rule_usable(function, 1, &x)) return rule_poison(x.graph);
     tw_shape shape = tw_shape_of(x);
@@ -24,6 +16,6 @@ static tw_value gated(const char *function, tw_value x, tw_value (*activation)(t
 }
 
 tw_value tw_glu(tw_value x) { return gated("tw_glu", x, tw_sigmoid); }
-tw_value tw_geglu(tw_value x) { return gated("tw_geglu", x, gelu); }
-tw_value tw_swiglu(tw_value x) { return gated("tw_swiglu", x, silu); }
+tw_value tw_geglu(tw_value x) { return gated("tw_geglu", x, tw_gelu); }
+tw_value tw_swiglu(tw_value x) { return gated("tw_swiglu", x, tw_silu); }
 tw_value tw_reglu(tw_value x) { return gated("tw_reglu", x, tw_relu); }

@@ -23,14 +23,23 @@ static tw_shape all_but_last(tw_shape shape) {
     return axes;
 }
 
-/* y over the number of elements of x along the axes; counted when the program runs if symbolic. */
+/* What sums and counts of the type fit into: f16 holds neither of more than 65504. */
+static tw_dtype fine_dtype(tw_dtype dtype) { return type_in(dtype, TYPES_HALF) ? TW_F32 : dtype; }
+
+/* y over the number of elements of x along the axes, in x's type; counted when the program runs if
+ * symbolic. */
 static tw_value over_count(tw_value y, tw_value x, tw_shape axes) {
     tw_type type = tw_type_of(x);
     tw_shape extents = {.rank = axes.rank};
     for (int i = 0; i < axes.rank; i++) extents.dim[i] = type.shape.dim[axes.dim[i]];
     int64_t count = tw_dim_product(x.graph->module->context, extents, 0, extents.rank);
-    if (count >= 0) return tw_scale(y, 1 / (double)count);
-    return tw_div(y, tw_sum(tw_full(x.graph, type.dtype, extents, 1)));
+    tw_dtype fine = fine_dtype(type.dtype);
+    y = tw_cast(y, fine);
+    if (count >= 0)
+        y = tw_scale(y, 1 / (double)count);
+    else
+        y = tw_div(y, tw_sum(tw_full(x.graph, fine, extents, 1)));
+    return tw_cast(y, type.dtype);
 }
 
 /* The mean along the axes, which stay as 1. */
@@ -38,7 +47,11 @@ static tw_value mean_over(tw_value x, tw_shape axes) {
     if (!tw_ok(x)) return x;
     tw_shape kept = tw_shape_of(x);
     for (int i = 0; i < axes.rank; i++) kept.dim[axes.dim[i]] = 1;
-    return over_count(tw_reshape(reduction_apply(x, TW_SUM, &axes), kept), x, axes);
+    tw_dtype dtype = tw_dtype_of(x), fine = fine_dtype(dtype);
+    const tw_attr attr[] = {tw_attr_int(0), tw_attr_dims(axes),
+                            tw_attr_int(fine == dtype ? 0 : fine)};
+    tw_value sum = axes.rank ? rule_apply1("reduce", x, attr) : x;
+    return over_count(tw_reshape(sum, kept), x, axes);
 }
 
 static tw_value rstd_of(tw_value variance, double epsilon) {

@@ -635,16 +635,24 @@ tw_value tw_mean(tw_value x) {
 }
 
 tw_value tw_mean_axis(tw_value x, int axis, bool keep) {
-    tw_value sum = along("mean_axis", x, TW_SUM, axis, keep);
-    if (!tw_ok(sum)) return sum;
+    if (!rule_usable("mean_axis", 1, &x)) return rule_poison(x.graph);
     tw_type type = tw_type_of(x);
-    int64_t extent = type.shape.dim[axis < 0 ? axis + type.shape.rank : axis];
-    tw_shape line = TW_SHAPE(extent);
-    tw_value ones = tw_full(x.graph, type.dtype, line, 1);
+    if (!type_in(type.dtype, TYPES_FLOAT))
+        return rule_fail(x.graph, TW_ERR_TYPE,
+                         "mean_axis: the operand is %s, expected floats; tw_cast converts",
+                         tw_dtype_name(type.dtype));
+    axis = rule_axis_of("mean_axis", x, axis);
+    if (axis < 0) return rule_poison(x.graph);
+    /* Neither the sum nor the count may be rounded to f16 or bf16. */
     bool half = type_in(type.dtype, TYPES_HALF);
-    if (!half) return tw_div(sum, count_of(ones, type.dtype));
-    tw_value wide = tw_div(tw_cast(sum, TW_F32), count_of(ones, TW_F32));
-    return tw_cast(wide, type.dtype);
+    tw_dtype fine = half ? TW_F32 : type.dtype;
+    tw_attr attr[REDUCE_ATTRS] = {tw_attr_int(0), tw_attr_dims(TW_SHAPE(axis)),
+                                  tw_attr_int(half ? TW_F32 : 0)};
+    tw_value ones = tw_full(x.graph, fine, TW_SHAPE(type.shape.dim[axis]), 1);
+    tw_value y = tw_div(rule_apply1("reduce", x, attr), count_of(ones, fine));
+    type.shape.dim[axis] = 1;
+    if (keep) y = tw_reshape(y, type.shape);
+    return half ? tw_cast(y, type.dtype) : y;
 }
 
 static tw_value arg(const char *name, tw_value x, int axis) {

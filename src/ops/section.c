@@ -540,6 +540,10 @@ tw_value tw_concat(int axis, int n, const tw_value *x) {
 void tw_split(tw_value x, int axis, int n, tw_value *parts) {
     bool usable = rule_usable("split", 1, &x);
     int64_t size = 0;
+    if (!parts) {
+        rule_fail(x.graph, TW_ERR_NULL, "split: parts is NULL, expected room for %d values", n);
+        return;
+    }
     if (usable) axis = rule_axis_of("split", x, axis);
     usable = usable && axis >= 0;
     if (usable) {

@@ -2,7 +2,6 @@
  * sort and top_k, each with where its elements stood. A line is sorted by merging: stable, of a
  * known cost, and the same for any number of threads, as one thread has one line.
  */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <thalweg/operators.h>
@@ -105,13 +104,13 @@ static void sort_cost(const tw_signature *signature, tw_cost *out) {
 
 /* x as (outer, count, inner); the results as (outer, kept, inner). */
 typedef struct lines {
-    tw_context *context;
     int64_t count, inner, kept;
     bool descending, few; /* few: kept is far below count */
     const void *in;
     void *out;
     int32_t *index;
-    atomic_bool failed;
+    int64_t n, each, room; /* lines; of each seat; items of a seat's memory */
+    void *memory;          /* by seat: a context gives memory to one thread at a time */
 } lines;
 
 /*
@@ -161,14 +160,10 @@ typedef struct lines {
         }                                                                                          \
     }                                                                                              \
     static void sort_##suffix(void *argument, int64_t begin, int64_t end) {                        \
-        lines *l = argument;                                                                       \
-        item_##suffix *memory = context_allocate(                                                  \
-            l->context, (size_t)(l->few ? l->kept : 2 * l->count), sizeof *memory);                \
-        if (!memory) {                                                                             \
-            atomic_store(&l->failed, true);                                                        \
-            return;                                                                                \
-        }                                                                                          \
-        for (int64_t i = begin; i < end; i++) {                                                    \
+        const lines *l = argument;                                                                 \
+        item_##suffix *memory = (item_##suffix *)l->memory + begin * l->room;                      \
+        const int64_t last = end * l->each < l->n ? end * l->each : l->n;                          \
+        for (int64_t i = begin * l->each; i < last; i++) {                                         \
             const int64_t outer = i / l->inner, inner = i % l->inner;                              \
             const T *in = (const T *)l->in + outer * l->count * l->inner + inner;                  \
             T *out = (T *)l->out + outer * l->kept * l->inner + inner;                             \
@@ -188,7 +183,6 @@ typedef struct lines {
                 index[k * l->inner] = sorted[k].index;                                             \
             }                                                                                      \
         }                                                                                          \
-        context_release(l->context, memory);                                                       \
     }
 SORT_LINES(f32, float)
 SORT_LINES(f64, double)
@@ -205,8 +199,8 @@ static tw_status run(const tw_kernel_call *call, int axis, bool descending) {
     tw_shape x = s->operand[0].shape;
     tw_status status = check_extent(s, axis);
     if (status) return status;
-    lines l = {.context = s->context,
-               .count = x.dim[axis],
+    tw_context *context = s->context;
+    lines l = {.count = x.dim[axis],
                .inner = rule_product(x, axis + 1, x.rank),
                .kept = s->result[0].shape.dim[axis],
                .descending = descending,
@@ -215,9 +209,18 @@ static tw_status run(const tw_kernel_call *call, int axis, bool descending) {
                .index = call->out[1]};
     if (l.kept == 0) return TW_OK;
     l.few = l.kept <= 32 && l.kept < l.count / 4;
-    tw_parallel_for(s->context, rule_product(x, 0, axis) * l.inner, 1 + 4096 / l.count,
-                    bodies[s->operand[0].dtype], &l);
-    return atomic_load(&l.failed) ? TW_ERR_MEMORY : TW_OK;
+    l.n = rule_product(x, 0, axis) * l.inner;
+    int64_t least = 1 + 4096 / l.count, seats = (l.n + least - 1) / least;
+    if (seats > context->threads) seats = context->threads;
+    if (seats < 1) return TW_OK;
+    l.each = (l.n + seats - 1) / seats;
+    l.room = l.few ? l.kept : 2 * l.count;
+    size_t item = tw_dtype_size(s->operand[0].dtype) > 4 ? sizeof(item_f64) : sizeof(item_f32);
+    l.memory = context_allocate(context, (size_t)(seats * l.room), item);
+    if (!l.memory) return TW_ERR_MEMORY;
+    tw_parallel_for(context, seats, 1, bodies[s->operand[0].dtype], &l);
+    context_release(context, l.memory);
+    return TW_OK;
 }
 
 static tw_status sort_kernel(const tw_kernel_call *call) {

@@ -2,6 +2,7 @@
 #include <thalweg/operators.h>
 
 #include "base/half.h"
+#include "base/elementary.h"
 #include "ops/families.h"
 #include "ops/rules.h"
 #include "ops/scalar.h"
@@ -26,20 +27,20 @@
 NUMBER_KERNELS(neg, -x, 0 - (uint64_t)x, 0 - (uint64_t)x)
 NUMBER_KERNELS(absolute, fabs((double)x), x < 0 ? 0 - (uint64_t)x : (uint64_t)x, x)
 NUMBER_KERNELS(sign, x > 0 ? 1 : x < 0 ? -1 : x, (x > 0) - (x < 0), x > 0)
-FLOAT_KERNELS(exponential, expf(x), exp(x))
-FLOAT_KERNELS(logarithm, logf(x), log(x))
+FLOAT_KERNELS(exponential, elementary_exp(x), exp(x))
+FLOAT_KERNELS(logarithm, elementary_log(x), log(x))
 FLOAT_KERNELS(square_root, sqrtf(x), sqrt(x))
 FLOAT_KERNELS(reciprocal_root, 1.0f / sqrtf(x), 1.0 / sqrt(x))
 FLOAT_KERNELS(sine, sinf(x), sin(x))
 FLOAT_KERNELS(cosine, cosf(x), cos(x))
-FLOAT_KERNELS(hyperbolic, tanhf(x), tanh(x))
-FLOAT_KERNELS(logistic, 1.0f / (1.0f + expf(-x)), 1.0 / (1.0 + exp(-x)))
+FLOAT_KERNELS(hyperbolic, elementary_tanh(x), tanh(x))
+FLOAT_KERNELS(logistic, elementary_logistic(x), 1.0 / (1.0 + exp(-x)))
 FLOAT_KERNELS(floor_of, floorf(x), floor(x))
 FLOAT_KERNELS(ceiling, ceilf(x), ceil(x))
 FLOAT_KERNELS(rounded, rintf(x), rint(x)) /* the default rounding: to the nearest, ties to even */
 FLOAT_KERNELS(exponential_less_1, expm1f(x), expm1(x))
 FLOAT_KERNELS(logarithm_of_1_more, log1pf(x), log1p(x))
-FLOAT_KERNELS(error_function, erff(x), erf(x))
+FLOAT_KERNELS(error_function, elementary_erf(x), erf(x))
 SCALAR_1(not_bool, uint8_t, uint8_t, !x)
 SCALAR_1(not_u8, uint8_t, uint8_t, ~x)
 SCALAR_1(not_i32, int32_t, int32_t, ~x)

@@ -349,7 +349,13 @@ tw_value tw_average_pool(tw_value x, const tw_pool_opts *opts) {
     }
     if (!padded) attr[LOW] = attr[HIGH] = rule_ints(0, NULL);
     if (!dilated) attr[DILATION] = rule_ints(0, NULL);
-    tw_value sum = rule_apply1("window_sum", x, attr);
-    if (padded && opts->exclude_padding && tw_ok(sum)) return tw_div(sum, seen_by_window(x, attr));
-    return tw_scale(sum, 1 / size);
+    tw_dtype dtype = tw_dtype_of(x);
+    if (type_in(dtype, TYPES_HALF)) x = tw_cast(x, TW_F32); /* the sum may leave f16's range */
+    tw_value y = rule_apply1("window_sum", x, attr);
+    if (!tw_ok(y)) return y;
+    if (padded && opts->exclude_padding)
+        y = tw_div(y, seen_by_window(x, attr));
+    else
+        y = tw_scale(y, 1 / size);
+    return tw_cast(y, dtype);
 }

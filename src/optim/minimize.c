@@ -23,6 +23,10 @@ static void split_loss(minimizer *m, tw_value loss) {
     if (id == ABSENT) return;
     const value *it = &m->graph->values.at[id];
     const node *made = &m->graph->nodes.at[it->node];
+    if (it->kind == VALUE_RESULT && !strcmp(made->op->name, "cast")) { /* the mean of halves */
+        it = &m->graph->values.at[made->operand[0]];
+        made = &m->graph->nodes.at[it->node];
+    }
     if (it->kind != VALUE_RESULT || strcmp(made->op->name, "loss")) return;
     tw_value weight = graph_handle(m->graph, made->operand[1]);
     if (tw_parameters(weight, 0, NULL)) return;
@@ -75,12 +79,24 @@ static void differentiate(minimizer *m, int count, tw_value *all) {
     }
 }
 
-/* sqrt of the sum of squares of all gradients, in the type of the first. */
+/* f16 and bf16 as f32. */
+static tw_value widened(tw_value x) {
+    tw_dtype dtype = tw_dtype_of(x);
+    return dtype == TW_F16 || dtype == TW_BF16 ? tw_cast(x, TW_F32) : x;
+}
+
+tw_value minimizer_scaled(tw_value x, tw_value factor) {
+    tw_value fine = widened(x);
+    return tw_cast(tw_mul(fine, tw_cast(factor, tw_dtype_of(fine))), tw_dtype_of(x));
+}
+
+/* sqrt of the sum of squares of all gradients, in the type of the first, f32 for f16 and bf16. */
 static tw_value global_norm(minimizer *m) {
-    tw_dtype dtype = tw_dtype_of(m->parameters[0].g);
-    tw_value total = minimizer_scalar(m, dtype, 0);
-    for (int i = 0; i < m->n; i++)
-        total = tw_add(total, tw_cast(tw_sum(tw_square(m->parameters[i].g)), dtype));
+    tw_value total = {0};
+    for (int i = 0; i < m->n; i++) {
+        tw_value square = tw_sum(tw_square(widened(m->parameters[i].g)));
+        total = i ? tw_add(total, tw_cast(square, tw_dtype_of(total))) : square;
+    }
     return tw_sqrt(total);
 }
 
@@ -88,7 +104,7 @@ static tw_value global_norm(minimizer *m) {
 static void clip_elements(minimizer *m, tw_value factor) {
     for (int i = 0; i < m->n; i++) {
         parameter *p = &m->parameters[i];
-        if (factor.graph) p->g = tw_mul(p->g, tw_cast(factor, tw_dtype_of(p->g)));
+        if (factor.graph) p->g = minimizer_scaled(p->g, factor);
         tw_value limit = tw_literal(p->g, m->settings.clip_value);
         p->g = tw_min(tw_max(p->g, tw_neg(limit)), limit);
     }

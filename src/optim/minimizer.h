@@ -24,6 +24,8 @@ typedef struct minimizer {
 } minimizer;
 
 tw_value minimizer_scalar(const minimizer *m, tw_dtype dtype, double number);
+/* x times a scalar of any float type, in x's type; of f16 and bf16 computed in f32. */
+tw_value minimizer_scaled(tw_value x, tw_value factor);
 /* Appends the update of one parameter, whose gradient is still to be multiplied by `factor`
  * (absent for 1), and assigns what it gives. */
 void minimizer_update(minimizer *m, parameter *p, tw_value factor);

@@ -38,7 +38,7 @@ static void step_with(minimizer *m, const char *composite, int n, const tw_value
 static void update_sgd(minimizer *m, parameter *p, tw_value factor) {
     tw_value rate = rate_of(m, p);
     /* Scaling the rate instead of the gradient saves a pass over it. */
-    if (factor.graph && p->decay == 0) rate = tw_mul(rate, factor);
+    if (factor.graph) rate = tw_mul(rate, tw_cast(factor, tw_dtype_of(rate)));
     if (p->sparse) {
         tw_assign(p->w, tw_scatter_add(p->w, p->indices, tw_mul(p->rows, tw_neg(rate))));
         return;
@@ -112,7 +112,9 @@ static void update_rmsprop(minimizer *m, parameter *p) {
 static void update_adafactor(minimizer *m, parameter *p) {
     const tw_optimizer *s = &m->settings;
     tw_shape shape = tw_shape_of(p->w);
-    double unit = tw_dtype_of(p->w) == TW_F64 ? 0x1p-52 : 0x1p-23;
+    static const double units[] = {
+        [TW_F16] = 0x1p-10, [TW_BF16] = 0x1p-7, [TW_F32] = 0x1p-23, [TW_F64] = 0x1p-52};
+    double unit = units[tw_dtype_of(p->w)];
     const tw_attr attr[] = {
         tw_attr_float(s->power), tw_attr_float(s->epsilon == 0 ? unit : s->epsilon),
         tw_attr_float(s->least), tw_attr_float(s->clip_update), tw_attr_float(p->decay)};
@@ -147,9 +149,15 @@ static bool decay_is_added(tw_optimizer_kind kind) {
 
 void minimizer_update(minimizer *m, parameter *p, tw_value factor) {
     const tw_optimizer *settings = &m->settings;
-    if (factor.graph) factor = tw_cast(factor, tw_dtype_of(p->w));
     bool added = p->decay > 0 && decay_is_added(settings->kind);
-    if (factor.graph && (added || settings->kind != TW_SGD)) p->g = tw_mul(p->g, factor);
+    bool half = tw_dtype_of(p->w) == TW_F16 || tw_dtype_of(p->w) == TW_BF16;
+    if (factor.graph && half && p->sparse) { /* rate times factor may be too little for f16 */
+        p->rows = minimizer_scaled(p->rows, factor);
+        factor = (tw_value){0};
+    } else if (factor.graph && (half || added || settings->kind != TW_SGD)) {
+        p->g = minimizer_scaled(p->g, factor);
+        factor = (tw_value){0};
+    }
     if (added) p->g = tw_add(p->g, tw_scale(p->w, p->decay));
     switch (settings->kind) {
     case TW_SGD: update_sgd(m, p, factor); break;

@@ -2,6 +2,7 @@
 #include "runtime/program.h"
 
 #include "ir/dimension.h"
+#include "passes/passes.h"
 
 static void program_destroy(object *head) {
     tw_program *program = (tw_program *)head;
@@ -43,11 +44,44 @@ static tw_status declare_variables(tw_program *program) {
     return TW_OK;
 }
 
+/* The inputs of the graph after the passes are in the order of those before. */
+static uint32_t same_input(const tw_graph *before, const tw_graph *after, uint32_t id) {
+    for (size_t i = 0; i < before->inputs.count; i++)
+        if (before->inputs.at[i] == id) return after->inputs.at[i];
+    return 0; /* no input: what lowering refuses */
+}
+
+/* What the passes made lives until it is lowered. */
+static tw_status lower_after_passes(struct code *code, tw_graph *graph, int n_in,
+                                    const uint32_t *in, int n_out, const uint32_t *out,
+                                    const tw_compile_opts *opts) {
+    module *module = graph->module;
+    size_t functions = module->functions.count;
+    arena_mark mark = arena_save(&module->arena);
+    uint32_t *moved = context_allocate(module->context, (size_t)n_in + 1, sizeof *moved);
+    tw_status status = moved ? TW_OK : TW_ERR_MEMORY;
+    tw_graph *after = moved ? passes_run(graph, NULL, false) : NULL;
+    if (after) {
+        for (int i = 0; i < n_in; i++) moved[i] = same_input(graph, after, in[i]);
+        status = code_lower(code, after, n_in, moved, n_out, after->outputs.at, opts);
+    } else if (!status) {
+        status = graph->status ? graph->status : TW_ERR_MEMORY;
+    }
+    (void)out; /* they are the graph's outputs, in that order */
+    context_release(module->context, moved);
+    graph_drop_functions(graph, functions);
+    arena_restore(&module->arena, mark);
+    return status;
+}
+
 static tw_status build(tw_program *program, tw_graph *graph, int n_in, const uint32_t *in,
                        int n_out, const uint32_t *out, const tw_compile_opts *opts) {
     program->code = code_new(program->object.context, opts);
     if (!program->code) return TW_ERR_MEMORY;
-    tw_status status = code_lower(program->code, graph, n_in, in, n_out, out, opts);
+    bool as_built = opts->as_built || opts->reference || opts->check;
+    tw_status status = as_built
+                           ? code_lower(program->code, graph, n_in, in, n_out, out, opts)
+                           : lower_after_passes(program->code, graph, n_in, in, n_out, out, opts);
     if (!status) status = code_arrange(program->code);
     if (!status) status = program_allocate(program);
     if (!status) status = declare_variables(program);

@@ -37,6 +37,7 @@ struct tw_program {
     uint32_t *order;
     char *memory;
     size_t memory_bytes, planned_bytes;
+    double *times; /* while it is profiled: when each group began, and when the last one ended */
 };
 
 /* Extents from the inputs: symbols, then types, attributes, loops and places if they changed. */

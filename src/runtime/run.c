@@ -1,4 +1,5 @@
 /* One run of a program: pointers, groups in order, outputs, commit. */
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "ir/dimension.h"
 #include "runtime/check.h"
@@ -214,7 +215,9 @@ static bool assigns_any(const struct code *code) {
 
 static tw_status run_groups(tw_program *program) {
     const struct code *code = program->code;
+    double *times = program->times;
     for (size_t i = 0; i < code->groups.count; i++) {
+        if (times) times[i] = clock_seconds();
         tw_status status = run_group(program, &code->groups.at[i]);
         if (!status && code->check) {
             const instruction *it = &code->instructions.at[code->groups.at[i].first];
@@ -223,6 +226,7 @@ static tw_status run_groups(tw_program *program) {
         }
         if (status) return status;
     }
+    if (times) times[code->groups.count] = clock_seconds();
     return TW_OK;
 }
 

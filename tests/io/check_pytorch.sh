@@ -4,27 +4,27 @@ set -euo pipefail
 
 python=${THALWEG_PEERS:-$HOME/.cache/thalweg/peers}/bin/python
 [[ -x $python ]] || python=python3
-if ! "$python" -c 'import numpy, torch, safetensors.torch' 2>/dev/null; then
+if ! "$python" -c 'from importlib.util import find_spec as f; exit(not (f("torch") and f("safetensors")))'; then
     echo "skipped: no Python with torch and safetensors (see THALWEG_PEERS)"
     exit 0
 fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$BUILD/tests/io_foreign" write "$work/ours"
-
-"$python" - "$work" <<'END'
+"$python" - "$work" "$BUILD/tests/io_foreign" <<'END'
+import subprocess
 import sys
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-work = sys.argv[1]
+work, tool = sys.argv[1:]
 odd = "caf\u00e9 \"\u20ac\"\\"
 types = {"bool": torch.bool, "u8": torch.uint8, "i32": torch.int32, "i64": torch.int64,
          "u32": torch.uint32, "f16": torch.float16, "bf16": torch.bfloat16,
          "f32": torch.float32, "f64": torch.float64}
 
+subprocess.run([tool, "write", work + "/ours"], check=True)
 path = work + "/ours/step-000000.safetensors"
 ours = load_file(path)
 assert set(ours) == {"all/" + name for name in types} | {"empty", odd}, sorted(ours)
@@ -47,16 +47,8 @@ theirs = {name: value.clone() for name, value in model.state_dict().items()}
 theirs |= {name: torch.randn(3, 5).to(dtype) for name, dtype in types.items() if name[0] in "fb"}
 theirs[odd] = torch.arange(7)
 save_file(theirs, work + "/theirs.safetensors", metadata={"format": "pt"})
-END
-
-"$BUILD/tests/io_foreign" copy "$work/theirs.safetensors" "$work/copy.safetensors"
-
-"$python" - "$work" <<'END'
-import sys
-import torch
-from safetensors.torch import load_file
-
-theirs, copy = (load_file(f"{sys.argv[1]}/{name}.safetensors") for name in ("theirs", "copy"))
+subprocess.run([tool, "copy", work + "/theirs.safetensors", work + "/copy.safetensors"], check=True)
+copy = load_file(work + "/copy.safetensors")
 assert set(theirs) == set(copy)
 for name, want in theirs.items():
     have = copy[name]

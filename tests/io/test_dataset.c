@@ -221,12 +221,15 @@ static void long_reads_through_a_view(void **state) {
     squares user = {0};
     tw_dataset_source source = squares_source(&user);
     source.count = 5000;
-    tw_dataset *part = tw_dataset_range(tw_dataset_new(context, &source), 1000, 3000);
+    tw_dataset *base = tw_dataset_new(context, &source);
+    tw_dataset *part = tw_dataset_range(base, 1000, 3000);
     static int64_t index[3000];
     static double out[3000];
     for (int i = 0; i < 3000; i++) index[i] = 2999 - i;
     assert_int_equal(tw_dataset_read(part, 3000, index, (void *[]){out}), TW_OK);
     for (int i = 0; i < 3000; i++) assert_true(out[i] == (3999.0 - i) * (3999.0 - i));
+    tw_dataset_free(part);
+    tw_dataset_free(base);
 }
 
 static void split_parts(uint64_t seed, int32_t *first, int64_t *n_first, int32_t *second,

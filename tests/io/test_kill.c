@@ -132,15 +132,18 @@ static void wait_microseconds(uint32_t n) {
     while (seconds() < until) continue;
 }
 
-/* Half of them in a save, some steps on; the others at any instant, starting up included. */
+/* A quarter at any instant, starting up included; a quarter just behind a save, where a step is
+ * computed; the others within a save. */
 static void wait_for_instant(pid_t child, uint32_t save_microseconds) {
-    if (random_below(2)) {
+    uint32_t kind = random_below(4);
+    if (kind == 0) {
         usleep(random_below(120000));
         return;
     }
     int target = 1 + (int)random_below(8);
-    while (atomic_load(&shared->saves) < target && !ended(child)) continue;
-    wait_microseconds(random_below(save_microseconds));
+    atomic_int *count = kind == 1 ? &shared->saved : &shared->saves;
+    while (atomic_load(count) < target && !ended(child)) continue;
+    wait_microseconds(random_below(kind == 1 ? 300 : save_microseconds));
 }
 
 static int count_stale(const char *where) {

@@ -76,6 +76,14 @@ static tw_dataset *dataset_of(numbers *user, int64_t count) {
     return dataset;
 }
 
+/* The loader alone holds the dataset, which ends with it. */
+static tw_loader *loader_of(numbers *user, int64_t count, const tw_loader_opts *opts) {
+    tw_dataset *dataset = dataset_of(user, count);
+    tw_loader *loader = tw_loader_new(dataset, opts);
+    tw_dataset_free(dataset);
+    return loader;
+}
+
 /* The loader's next examples, appended to order[]; the status that ended it, at most `most`. */
 static tw_status gather(tw_loader *loader, int64_t most, int32_t *order, int64_t *count) {
     tw_tensor *batch[2];
@@ -128,8 +136,8 @@ static void shuffles_are_permutations(void **state) {
     enum { COUNT = 1000, EPOCHS = 3 };
     static int32_t order[EPOCHS][COUNT];
     numbers user = {0};
-    tw_loader *loader = tw_loader_new(dataset_of(&user, COUNT),
-                                      &(tw_loader_opts){.batch = 64, .shuffle = true, .seed = 5});
+    tw_loader *loader =
+        loader_of(&user, COUNT, &(tw_loader_opts){.batch = 64, .shuffle = true, .seed = 5});
     for (int e = 0; e < EPOCHS; e++) {
         int64_t n = 0;
         assert_int_equal(gather(loader, INT64_MAX, order[e], &n), TW_END);
@@ -154,7 +162,7 @@ static void the_order_is_the_same_everywhere(void **state) {
     int32_t order[20];
     int64_t n = 0;
     const tw_loader_opts opts = {.batch = 3, .shuffle = true, .repeat = true, .seed = 7};
-    tw_loader *loader = tw_loader_new(dataset_of(&user, 10), &opts);
+    tw_loader *loader = loader_of(&user, 10, &opts);
     assert_int_equal(gather(loader, 20, order, &n), TW_OK);
     assert_int_equal(n, 20);
     /* Computed apart from the library, from the definitions of Philox and of the shuffle. */
@@ -166,8 +174,7 @@ static void the_order_is_the_same_everywhere(void **state) {
 static void repeating_never_ends(void **state) {
     (void)state;
     numbers user = {0};
-    tw_loader *loader =
-        tw_loader_new(dataset_of(&user, 5), &(tw_loader_opts){.batch = 2, .repeat = true});
+    tw_loader *loader = loader_of(&user, 5, &(tw_loader_opts){.batch = 2, .repeat = true});
     tw_tensor *batch[2];
     const int64_t sizes[] = {2, 2, 1};
     for (int i = 0; i < 30; i++) {
@@ -194,8 +201,11 @@ static void dropping_the_last(void **state) {
         }
         assert_int_equal(tw_loader_next(loader, batch), TW_END);
     }
+    tw_loader_free(loader);
     opts.batch = 11;
-    assert_int_equal(tw_loader_next(tw_loader_new(dataset, &opts), batch), TW_END);
+    loader = tw_loader_new(dataset, &opts);
+    assert_int_equal(tw_loader_next(loader, batch), TW_END);
+    tw_loader_free(loader);
     opts.repeat = true;
     assert_null(tw_loader_new(dataset, &opts));
     assert_non_null(strstr(tw_message(context), "never fill a batch of 11"));
@@ -206,6 +216,7 @@ static void dropping_the_last(void **state) {
         assert_int_equal(tw_tensor_type(batch[0]).shape.dim[0], 10);
     }
     tw_loader_free(loader);
+    tw_dataset_free(dataset);
 }
 
 static void odd_arguments(void **state) {
@@ -231,6 +242,8 @@ static void odd_arguments(void **state) {
     tw_loader_free(empty);
     tw_loader_free(loader);
     tw_loader_free(NULL);
+    tw_dataset_free(none);
+    tw_dataset_free(dataset);
 }
 
 /* From each cursor of a run on: the batches of a loader that never stopped, ends included. */
@@ -282,7 +295,7 @@ static void seeking_goes_on_bitwise(void **state) {
 static void seeking_between_batches(void **state) {
     (void)state;
     numbers user = {0};
-    tw_loader *loader = tw_loader_new(dataset_of(&user, 10), &(tw_loader_opts){.batch = 4});
+    tw_loader *loader = loader_of(&user, 10, &(tw_loader_opts){.batch = 4});
     assert_int_equal(tw_loader_seek(loader, (tw_cursor){2, 3}), TW_OK);
     tw_tensor *batch[2];
     const int64_t sizes[] = {4, 3, -1, 4, 4, 2, -1};
@@ -298,8 +311,8 @@ static void failures_come_out_with_their_message(void **state) {
     (void)state;
     for (int prefetch = -1; prefetch < 3; prefetch++) {
         numbers user = {.broken = 6};
-        tw_loader *loader = tw_loader_new(dataset_of(&user, 10),
-                                          &(tw_loader_opts){.batch = 2, .prefetch = prefetch});
+        tw_loader *loader =
+            loader_of(&user, 10, &(tw_loader_opts){.batch = 2, .prefetch = prefetch});
         int32_t order[16];
         int64_t n = 0;
         assert_int_equal(gather(loader, INT64_MAX, order, &n), TW_ERR_FORMAT);
@@ -359,6 +372,29 @@ static void ends_at_any_time(void **state) {
     }
 }
 
+static void text(void **state) {
+    (void)state;
+    char path[] = "/tmp/thalweg-loader-XXXXXX";
+    int descriptor = mkstemp(path);
+    assert_int_equal(write(descriptor, "abcdefghijk", 11), 11);
+    assert_int_equal(close(descriptor), 0);
+    tw_loader *loader = tw_loader_text(context, path, 3, &(tw_loader_opts){.batch = 2});
+    if (!loader) fail_msg("%s", tw_message(context));
+    tw_tensor *batch[2];
+    assert_int_equal(tw_loader_next(loader, batch), TW_OK);
+    const int32_t now[] = {'a', 'b', 'c', 'd', 'e', 'f'}, next[] = {'b', 'c', 'd', 'e', 'f', 'g'};
+    assert_int_equal(tw_tensor_bytes(batch[0]), sizeof now);
+    assert_memory_equal(tw_tensor_map(batch[0]), now, sizeof now);
+    assert_memory_equal(tw_tensor_map(batch[1]), next, sizeof next);
+    assert_int_equal(tw_loader_next(loader, batch), TW_OK);
+    assert_int_equal(tw_tensor_type(batch[1]).shape.dim[0], 1);
+    assert_int_equal(tw_loader_next(loader, batch), TW_END);
+    tw_loader_free(loader);
+    assert_int_equal(unlink(path), 0);
+    assert_null(tw_loader_text(context, "/nowhere/text", 3, NULL));
+    assert_int_equal(tw_last_status(context), TW_ERR_NOT_FOUND);
+}
+
 /* Training. */
 
 static int traces;
@@ -376,8 +412,7 @@ static void regression(tw_graph *graph, const tw_value *in, tw_value *out, const
 static void a_partial_batch_trains_without_another_compile(void **state) {
     (void)state;
     numbers user = {0};
-    tw_loader *loader =
-        tw_loader_new(dataset_of(&user, 50), &(tw_loader_opts){.batch = 16, .shuffle = true});
+    tw_loader *loader = loader_of(&user, 50, &(tw_loader_opts){.batch = 16, .shuffle = true});
     tw_store *store = tw_store_new(context, NULL);
     tw_jit *jit = tw_jit_new(context, store, regression, 2, 1, NULL, 0,
                              &(tw_jit_opts){.training = true, .open = "bb"});
@@ -418,8 +453,7 @@ static long resident_pages(void) {
 static void a_thousand_epochs_in_the_same_memory(void **state) {
     (void)state;
     numbers user = {0};
-    tw_loader *loader =
-        tw_loader_new(dataset_of(&user, 1000), &(tw_loader_opts){.batch = 64, .shuffle = true});
+    tw_loader *loader = loader_of(&user, 1000, &(tw_loader_opts){.batch = 64, .shuffle = true});
     tw_tensor *batch[2];
     long before = 0;
     for (int epoch = 0; epoch < 1000; epoch++) {
@@ -447,6 +481,7 @@ int main(void) {
         cmocka_unit_test(failures_come_out_with_their_message),
         cmocka_unit_test(waiting_is_told_and_prefetch_hides_it),
         cmocka_unit_test(ends_at_any_time),
+        cmocka_unit_test(text),
         cmocka_unit_test(a_partial_batch_trains_without_another_compile),
         cmocka_unit_test(a_thousand_epochs_in_the_same_memory),
     };

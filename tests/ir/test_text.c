@@ -95,6 +95,25 @@ static void practice_graph_is_golden(void **state) {
     tw_graph_free(g);
 }
 
+/* The update of fc/weight is drawn in the box of fc, and its assignment is one edge with it. */
+static void update_is_drawn_beside_its_variable(void **state) {
+    (void)state;
+    tw_graph *g = new_graph();
+    tw_value x = tw_input(g, "x", TW_F32, TW_SHAPE(4, 3));
+    tw_value loss = tw_mean(tw_dense(x, "fc", 2, &(tw_dense_opts){.no_bias = true}));
+    tw_minimize(loss, &(tw_optimizer){.kind = TW_SGD, .rate = 0.1});
+    char *dot = tw_graph_dot(g);
+    assert_non_null(dot);
+    const char *box = strstr(dot, "<b>fc</b>");
+    assert_non_null(box);
+    const char *end = strstr(box, "\n  }"), *update = strstr(box, "label=<sgd_update");
+    assert_true(update && end && update < end);
+    assert_null(strstr(dot, "<b>weight</b>")); /* no box optimizer/fc/weight */
+    assert_non_null(strstr(dot, "style=dashed, dir=both, label=\"f32[3,2]\""));
+    tw_string_free(context, dot);
+    tw_graph_free(g);
+}
+
 static void golden_text_reads_back(void **state) {
     (void)state;
     static char words[1 << 16];
@@ -336,6 +355,7 @@ static void verifier_finds_damage(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(practice_graph_is_golden),
+        cmocka_unit_test(update_is_drawn_beside_its_variable),
         cmocka_unit_test(golden_text_reads_back),
         cmocka_unit_test(convolution_round_trip),
         cmocka_unit_test(constants_keep_their_bits),

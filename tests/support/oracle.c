@@ -73,7 +73,7 @@ static void add_result(work *w, tw_value v, const char *kind, const char *name) 
 }
 
 static tw_graph *build(work *w) {
-    char path[160], number[8];
+    char path[160], number[16];
     tw_graph *g = tw_graph_new(w->context, w->store, TW_SYMBOLIC,
                                &(tw_graph_opts){.training = w->row->training});
     if (!g) stop(w, "graph");

@@ -222,7 +222,7 @@ int sample_build(const sample *s, tw_graph *graph, tw_value *in, tw_value *resul
     tw_value operand[SAMPLE_OPERANDS] = {{0}}, results[TW_MAX_RESULTS] = {{0}};
     int n = 0;
     for (int i = 0; i < s->n_operands; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "x%d", i);
         if (s->absent[i]) continue;
         operand[i] = tw_input(graph, name, s->operand[i].dtype, s->operand[i].shape);

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Prints the coefficients of src/base/elementary.h: weighted least squares towards the minimax polynomial
+(Lawson 1961), each error measured relative to the function. Needs numpy."""
+import numpy as np, math
+from numpy.polynomial import chebyshev as C, polynomial as P
+def fit(f, lo, hi, deg, weight=lambda x:1.0, n=4000, iters=60):
+    # Lawson-weighted least squares towards minimax
+    k=np.arange(n); x=(lo+hi)/2+(hi-lo)/2*np.cos(np.pi*(k+.5)/n)
+    y=np.array([f(t) for t in x]); w=np.array([weight(t) for t in x])
+    A=np.vander((2*x-lo-hi)/(hi-lo),deg+1,increasing=True)
+    T=C.chebvander((2*x-lo-hi)/(hi-lo),deg)
+    lam=np.ones(n)/n
+    best=None
+    for _ in range(iters):
+        s=np.sqrt(lam)*w
+        c,*_=np.linalg.lstsq(T*s[:,None],y*s,rcond=None)
+        e=np.abs((T@c-y)*w)
+        if best is None or e.max()<best[0]: best=(e.max(),c)
+        lam=lam*e; lam/=lam.sum()
+    c=C.cheb2poly(best[1]); # in u=(2x-lo-hi)/(hi-lo)
+    # to x
+    a=2/(hi-lo); b=-(lo+hi)/(hi-lo)
+    p=np.array([0.0])
+    base=np.array([b,a]); pw=np.array([1.0])
+    for ck in c:
+        p=P.polyadd(p,ck*pw); pw=P.polymul(pw,base)
+    return best[0],p
+L=math.log(2)/2*1.0001
+# exp(r) = 1 + r + r^2 * q(r)
+e,p=fit(lambda r:(math.expm1(r)-r)/r**2 if abs(r)>1e-3 else 0.5+r/6+r*r/24+r**3/120, -L, L, 4, weight=lambda r:r*r/math.exp(r))
+print('exp',e,[float(np.float32(c)) for c in p])
+# log(1+f) = f - f^2/2 + f^3 * q(f), f in [sqrt.5-1, sqrt2-1]
+lo,hi=math.sqrt(.5)-1,math.sqrt(2)-1
+def lq(f):
+    if abs(f)<1e-2: return sum((-1)**k*f**k/(k+3) for k in range(0,12))
+    return (math.log1p(f)-f+f*f/2)/f**3
+e,p=fit(lq,lo,hi,7,weight=lambda f:abs(f**3/math.log1p(f)) if abs(f)>1e-9 else 0)
+print('log',e,[float(np.float32(c)) for c in p])
+# tanh(x) = x + x*s*q(s), s=x^2 in [0,0.4]
+T=0.625**2
+def tq(s):
+    x=math.sqrt(s)
+    if s<1e-3: return -1/3+2/15*s-17/315*s*s+62/2835*s**3
+    return (math.tanh(x)/x-1)/s
+e,p=fit(tq,0,T,4,weight=lambda s:s)
+print('tanh',e,[float(np.float32(c)) for c in p])
+# erf small: erf(x)= x + x*q(s), |x|<=0.93
+def eq(s):
+    x=math.sqrt(s)
+    if s<1e-8: return 2/math.sqrt(math.pi)-1 - 2/math.sqrt(math.pi)*s/3
+    return math.erf(x)/x-1
+e,p=fit(eq,0,0.93**2,5)
+print('erf small',e,[float(np.float32(c)) for c in p])
+# erf large: 1-erf(t)=exp(-t - t*q(t)), t in [0.92,4]
+def el(t): return (-math.log(math.erfc(t))-t)/t
+e,p=fit(el,0.92,4.0,6,weight=lambda t:t*math.erfc(t)/math.erf(t))
+print('erf large',e,[float(np.float32(c)) for c in p])
+e,p=fit(el,0.92,4.0,7,weight=lambda t:t*math.erfc(t)/math.erf(t))
+print('erf large7',e,[float(np.float32(c)) for c in p])

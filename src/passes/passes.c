@@ -1,0 +1,64 @@
+/* The list of passes and the pipeline. */
+#include "passes/passes.h"
+
+#include "base/text.h"
+#include "ir/verify.h"
+
+/* What nothing reads: every walk leaves it out, and so this one has nothing else to do. */
+static const pass dead_pass = {"dead", "what nothing reads goes", 0, NULL, NULL};
+
+static const pass *const list[] = {&fold_pass,  &simplify_pass, &sink_pass,
+                                   &order_pass, &common_pass,   &dead_pass};
+enum { PASSES = sizeof list / sizeof *list };
+
+const pass *passes_at(int i) { return i >= 0 && i < PASSES ? list[i] : NULL; }
+
+const char *tw_pass_name(int i, const char **about) {
+    const pass *it = passes_at(i);
+    if (about) *about = it ? it->about : NULL;
+    return it ? it->name : NULL;
+}
+
+static const pass *find(const char *name, size_t length) {
+    for (int i = 0; i < PASSES; i++)
+        if (strlen(list[i]->name) == length && !strncmp(list[i]->name, name, length))
+            return list[i];
+    return NULL;
+}
+
+static tw_graph *apply(tw_graph *graph, const pass *pass, bool verify) {
+    tw_graph *after = rewrite_run(graph, pass);
+    if (!after) return NULL;
+    return verify && tw_graph_verify(after) ? NULL : after;
+}
+
+static tw_graph *refuse(tw_graph *graph, const char *name, size_t length) {
+    tw_context *context = graph->module->context;
+    text known = {.context = context};
+    for (int i = 0; i < PASSES; i++) text_add(&known, "%s%s", i ? ", " : "", list[i]->name);
+    context_error(context, TW_ERR_NOT_FOUND, "there is no pass \"%.*s\"; there are %s", (int)length,
+                  name, known.failed ? "others" : known.at);
+    text_drop(&known);
+    return NULL;
+}
+
+tw_graph *passes_run(tw_graph *graph, const char *names, bool verify) {
+    for (int i = 0; !names && graph && i < PASSES; i++) graph = apply(graph, list[i], verify);
+    while (names && graph && *(names += strspn(names, " "))) {
+        size_t length = strcspn(names, " ");
+        const pass *pass = find(names, length);
+        if (!pass) return refuse(graph, names, length);
+        graph = apply(graph, pass, verify);
+        names += length;
+    }
+    return graph;
+}
+
+char *tw_graph_print_passes(tw_graph *graph, const char *passes) {
+    if (!graph) return NULL;
+    size_t functions = graph->module->functions.count;
+    tw_graph *after = passes_run(graph, passes, true);
+    char *text = after ? tw_graph_print(after) : NULL;
+    graph_drop_functions(graph, functions);
+    return text;
+}

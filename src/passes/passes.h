@@ -1,0 +1,16 @@
+/* The passes by name, and the pipeline that tw_compile runs. */
+#ifndef PASSES_PASSES_H
+#define PASSES_PASSES_H
+
+#include "passes/rewrite.h"
+
+extern const pass fold_pass, simplify_pass, sink_pass, order_pass, common_pass;
+
+/* The i-th pass, in the order in which they are run; NULL past the end. */
+const pass *passes_at(int i);
+/* The graph after the named passes (space-separated, in that order; NULL: all), each followed by
+ * the verifier when `verify` is set. A function of the module: graph_drop_functions frees it. NULL
+ * with the context's error. */
+tw_graph *passes_run(tw_graph *graph, const char *names, bool verify);
+
+#endif

@@ -1,0 +1,160 @@
+/* The walk that every pass shares. */
+#include "passes/rewrite.h"
+
+#include <thalweg/operators.h>
+
+#include "ir/dimension.h"
+
+static bool is(const node *it, const char *name) { return !strcmp(it->op->name, name); }
+
+const node *rewrite_node(const rewrite *r, uint32_t id) {
+    return &r->to->nodes.at[r->to->values.at[id].node];
+}
+
+const node *rewrite_made_by(const rewrite *r, uint32_t id, const char *name) {
+    const node *made = rewrite_node(r, id);
+    return is(made, name) ? made : NULL;
+}
+
+tw_type rewrite_type(const rewrite *r, uint32_t id) { return r->to->values.at[id].type; }
+
+bool rewrite_splat(const rewrite *r, uint32_t id, double *number) {
+    const node *made = rewrite_made_by(r, id, "splat");
+    if (made) *number = made->attr[2].f; /* dtype, shape, value */
+    return made != NULL;
+}
+
+/* Marks what outputs, assigns and effects need, and all inputs and variables. */
+static void mark(const tw_graph *graph, uint8_t *live) {
+    graph_mark(graph, graph->outputs.count, graph->outputs.at, live);
+    for (uint32_t i = 0; i < graph->variables.count; i++) {
+        uint32_t last = graph_final(graph, i);
+        if (last != graph->variables.at[i].initial) graph_mark(graph, 1, &last, live);
+    }
+    for (size_t i = 0; i < graph->nodes.count; i++) {
+        const node *it = &graph->nodes.at[i];
+        if (it->op->effect) graph_mark(graph, 1, &it->first_result, live);
+        if (is(it, "input") || is(it, "variable")) live[i] = 1;
+    }
+}
+
+static void count_uses(rewrite *r, const uint8_t *live) {
+    const tw_graph *graph = r->from;
+    for (size_t i = 0; i < graph->nodes.count; i++) {
+        const node *it = &graph->nodes.at[i];
+        for (int k = 0; live[i] && k < it->n_operands; k++)
+            if (it->operand[k] != ABSENT) r->uses[it->operand[k]]++;
+    }
+    for (size_t i = 0; i < graph->outputs.count; i++) r->uses[graph->outputs.at[i]]++;
+    for (uint32_t i = 0; i < graph->variables.count; i++) r->uses[graph_final(graph, i)]++;
+}
+
+/* Inputs and variables, which the graph keeps lists of. */
+static uint32_t copy_source(rewrite *r, const node *it) {
+    tw_graph *to = r->to;
+    if (is(it, "input")) {
+        tw_value made = tw_input(to, it->attr[0].string, (tw_dtype)it->attr[1].i, it->attr[2].list);
+        return tw_ok(made) ? made.id : ABSENT;
+    }
+    for (size_t i = 0; i < r->from->variables.count; i++) {
+        const graph_variable *known = &r->from->variables.at[i];
+        if (known->initial != it->first_result) continue;
+        const variable_spec *spec = &known->spec;
+        tw_value made = graph_declare(to, spec->path, spec->type, spec->init, spec->trainable);
+        return tw_ok(made) ? graph_resolve(to, made) : ABSENT;
+    }
+    graph_error(to, TW_ERR_STALE, "a variable is read that the graph has no declaration of");
+    return ABSENT;
+}
+
+static bool same_type(tw_type a, tw_type b) {
+    return a.dtype == b.dtype && shape_equal(a.shape, b.shape);
+}
+
+static bool visit(rewrite *r, const pass *pass, const node *it) {
+    tw_graph *to = r->to;
+    uint32_t operand[TW_MAX_OPERANDS], result[TW_MAX_RESULTS];
+    for (int i = 0; i < it->n_operands; i++)
+        operand[i] = it->operand[i] == ABSENT ? ABSENT : r->map[it->operand[i]];
+    to->meta = it->meta;
+    if (is(it, "input") || is(it, "variable")) {
+        result[0] = copy_source(r, it);
+    } else if (!pass->visit || !pass->visit(r, it, operand, result)) {
+        uint32_t made = to->status ? NO_NODE : graph_copy(to, r->from, it, operand);
+        for (int i = 0; i < it->n_results; i++)
+            result[i] = made == NO_NODE ? ABSENT : to->nodes.at[made].first_result + (uint32_t)i;
+    }
+    for (int i = 0; i < it->n_results && !to->status; i++) {
+        uint32_t old = it->first_result + (uint32_t)i;
+        if (result[i] == ABSENT ||
+            !same_type(to->values.at[result[i]].type, r->from->values.at[old].type))
+            graph_error(to, TW_ERR_SHAPE, "pass %s: %s becomes a value of another type", pass->name,
+                        it->op->name);
+        r->map[old] = result[i];
+    }
+    return to->status == TW_OK;
+}
+
+/* Outputs and assigns, of the mapped values. */
+static void close(rewrite *r) {
+    tw_graph *to = r->to;
+    tw_context *context = to->module->context;
+    for (size_t i = 0; i < r->from->outputs.count; i++) {
+        uint32_t *slot = VECTOR_PUSH(context, &to->outputs);
+        if (slot)
+            *slot = r->map[r->from->outputs.at[i]];
+        else
+            graph_error(to, TW_ERR_MEMORY, "out of memory in a pass");
+    }
+    for (uint32_t i = 0; i < r->from->variables.count && !to->status; i++) {
+        uint32_t last = graph_final(r->from, i);
+        if (last == r->from->variables.at[i].initial) continue;
+        assignment *slot = VECTOR_PUSH(context, &to->assigns);
+        if (!slot) {
+            graph_error(to, TW_ERR_MEMORY, "out of memory in a pass");
+            return;
+        }
+        *slot = (assignment){i, r->map[last]};
+        to->variables.at[i].current = r->map[last];
+    }
+}
+
+static bool walk(rewrite *r, const pass *pass, uint8_t *live) {
+    mark(r->from, live);
+    count_uses(r, live);
+    for (size_t i = 0; i < r->from->values.count; i++) r->map[i] = ABSENT;
+    r->to->scope_fixed = true;
+    for (size_t i = 0; i < r->from->nodes.count; i++) {
+        node it = r->from->nodes.at[i];
+        if (live[i] && !visit(r, pass, &it)) return false;
+    }
+    close(r);
+    return r->to->status == TW_OK;
+}
+
+tw_graph *rewrite_run(tw_graph *graph, const pass *pass) {
+    tw_context *context = graph->module->context;
+    rewrite r = {.from = graph, .to = graph_function(graph, graph->name)};
+    if (!r.to) return NULL;
+    r.to->table = graph->table;
+    r.to->training = graph->training;
+    r.to->random_run = graph->random_run;
+    r.to->run_counted = true;
+    size_t values = graph->values.count;
+    r.map = context_allocate(context, values, sizeof *r.map);
+    r.uses = context_allocate(context, values, sizeof *r.uses);
+    r.state = pass->state_size ? context_allocate(context, 1, pass->state_size) : NULL;
+    uint8_t *live = context_allocate(context, graph->nodes.count + 1, 1);
+    bool good = r.map && r.uses && live && (r.state || !pass->state_size);
+    if (good)
+        good = walk(&r, pass, live);
+    else
+        graph_error(r.to, TW_ERR_MEMORY, "out of memory in a pass");
+    if (pass->end && r.state) pass->end(&r);
+    context_release(context, r.map);
+    context_release(context, r.uses);
+    context_release(context, r.state);
+    context_release(context, live);
+    if (!good) graph_error(graph, r.to->status, "%s", r.to->message);
+    return good ? r.to : NULL;
+}

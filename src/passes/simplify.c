@@ -1,0 +1,121 @@
+/*
+ * Algebra that keeps every bit, NaN included: identities, and movements that cancel. (x * 0 is no
+ * 0 where x is NaN; x + 0 turns -0 into 0, so only x - 0 is dropped.)
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <thalweg/operators.h>
+
+#include "ir/dimension.h"
+#include "passes/passes.h"
+
+static bool is(const node *it, const char *name) { return !strcmp(it->op->name, name); }
+
+static bool becomes(uint32_t id, uint32_t *result) {
+    result[0] = id;
+    return true;
+}
+
+/* A public function's result, ABSENT when it failed. */
+static bool made(tw_value value, uint32_t *result) {
+    result[0] = tw_ok(value) ? value.id : ABSENT;
+    return true;
+}
+
+static tw_value handle(const rewrite *r, uint32_t id) { return graph_handle(r->to, id); }
+
+/* A power of two has an exact reciprocal: division by it is a multiplication. */
+static bool has_exact_inverse(double number) {
+    int exponent;
+    return isfinite(number) && fabs(frexp(number, &exponent)) == 0.5 && abs(exponent) < 100;
+}
+
+static bool simplify_arithmetic(rewrite *r, const node *it, const uint32_t *in, uint32_t *result) {
+    double a, b;
+    if (it->n_operands != 2) return false;
+    bool left = rewrite_splat(r, in[0], &a), right = rewrite_splat(r, in[1], &b);
+    bool floats = rewrite_type(r, in[0]).dtype >= TW_F16;
+    if (is(it, "mul") && right && b == 1) return becomes(in[0], result);
+    if (is(it, "mul") && left && a == 1) return becomes(in[1], result);
+    if (is(it, "div") && right && b == 1) return becomes(in[0], result);
+    if (is(it, "sub") && right && b == 0 && !signbit(b)) return becomes(in[0], result);
+    if (is(it, "add") && right && b == 0 && (!floats || signbit(b))) return becomes(in[0], result);
+    if (is(it, "add") && left && a == 0 && (!floats || signbit(a))) return becomes(in[1], result);
+    if (is(it, "pow") && right && b == 1) return becomes(in[0], result);
+    if (is(it, "div") && right && floats && has_exact_inverse(b))
+        return made(tw_mul(handle(r, in[0]), tw_literal(handle(r, in[0]), 1 / b)), result);
+    return false;
+}
+
+static bool simplify_one(rewrite *r, const node *it, const uint32_t *in, uint32_t *result) {
+    const node *inner = rewrite_node(r, in[0]);
+    tw_type from = rewrite_type(r, in[0]), to = r->from->values.at[it->first_result].type;
+    if (is(it, "neg") && is(inner, "neg")) return becomes(inner->operand[0], result);
+    if (is(it, "not") && is(inner, "not")) return becomes(inner->operand[0], result);
+    if (is(it, "abs") && (is(inner, "abs") || is(inner, "neg")))
+        return is(inner, "abs") ? becomes(in[0], result)
+                                : made(tw_abs(handle(r, inner->operand[0])), result);
+    if (is(it, "cast") && from.dtype == to.dtype) return becomes(in[0], result);
+    if (is(it, "reduce") && it->attr[1].list.rank == 0 && from.dtype == to.dtype)
+        return becomes(in[0], result);
+    return false;
+}
+
+static bool is_identity(const tw_shape *permutation) {
+    for (int i = 0; i < permutation->rank; i++)
+        if (permutation->dim[i] != i) return false;
+    return true;
+}
+
+/* With open extents, equal shapes alone don't say that a slice is the whole. */
+static bool starts_at_zero(const node *it) {
+    for (int i = 0; i < it->attr[0].list.rank; i++)
+        if (it->attr[0].list.dim[i] != 0 || it->attr[2].list.dim[i] != 1) return false;
+    return true;
+}
+
+static bool simplify_movement(rewrite *r, const node *it, const uint32_t *in, uint32_t *result) {
+    const node *inner = rewrite_node(r, in[0]);
+    tw_shape from = rewrite_type(r, in[0]).shape;
+    tw_shape to = r->from->values.at[it->first_result].type.shape;
+    if (is(it, "reshape") && shape_equal(from, to)) return becomes(in[0], result);
+    if (is(it, "reshape") && is(inner, "reshape") &&
+        shape_equal(rewrite_type(r, inner->operand[0]).shape, to))
+        return becomes(inner->operand[0], result);
+    if (is(it, "reshape") && is(inner, "reshape"))
+        return made(tw_reshape(handle(r, inner->operand[0]), to), result);
+    if (is(it, "broadcast") && shape_equal(from, to)) return becomes(in[0], result);
+    if (is(it, "slice") && shape_equal(from, to) && starts_at_zero(it))
+        return becomes(in[0], result);
+    if (is(it, "concat") && it->n_operands == 1) return becomes(in[0], result);
+    if (is(it, "reverse") && is(inner, "reverse") &&
+        shape_equal(it->attr[0].list, inner->attr[0].list))
+        return becomes(inner->operand[0], result);
+    if (!is(it, "transpose")) return false;
+    if (is_identity(&it->attr[0].list)) return becomes(in[0], result);
+    if (!is(inner, "transpose")) return false;
+    int axes[TW_MAX_RANK];
+    bool back = true;
+    for (int i = 0; i < from.rank; i++) {
+        axes[i] = (int)inner->attr[0].list.dim[it->attr[0].list.dim[i]];
+        back = back && axes[i] == i;
+    }
+    if (back) return becomes(inner->operand[0], result);
+    return made(tw_permute(handle(r, inner->operand[0]), axes), result);
+}
+
+static bool simplify_select(const rewrite *r, const node *it, const uint32_t *in,
+                            uint32_t *result) {
+    double where;
+    if (!is(it, "select")) return false;
+    if (in[1] == in[2]) return becomes(in[1], result);
+    return rewrite_splat(r, in[0], &where) && becomes(in[where != 0 ? 1 : 2], result);
+}
+
+static bool visit(rewrite *r, const node *it, const uint32_t *in, uint32_t *result) {
+    if (!it->n_operands || it->n_results != 1 || in[0] == ABSENT) return false;
+    return simplify_arithmetic(r, it, in, result) || simplify_one(r, it, in, result) ||
+           simplify_movement(r, it, in, result) || simplify_select(r, it, in, result);
+}
+
+const pass simplify_pass = {"simplify", "identities, and movements that cancel", 0, visit, NULL};

@@ -1,0 +1,246 @@
+/*
+ * Passes on small graphs: whole texts before and after, numbers before and after, and what must stay
+ * as it is.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <thalweg/thalweg.h>
+
+#include "support/golden.h"
+#include "support/numbers.h"
+
+typedef void (*maker)(tw_graph *g, tw_value *out);
+
+static tw_value input(tw_graph *g, const char *name, int64_t rows, int64_t columns) {
+    return tw_input(g, name, TW_F32, TW_SHAPE(rows, columns));
+}
+
+static int count(const char *text, const char *word) {
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, word)); at++) n++;
+    return n;
+}
+
+/* The text after the passes; it parses and verifies. */
+static char *after(maker make, const char *passes) {
+    static char kept[65536];
+    tw_context *context = tw_context_new(NULL);
+    tw_graph *g = tw_graph_new(context, tw_store_new(context, NULL), TW_SYMBOLIC, NULL);
+    tw_value out = {0};
+    make(g, &out);
+    tw_outputs(g, 1, &out);
+    char *text = tw_graph_print_passes(g, passes);
+    if (!text) fail_msg("%s", tw_message(context));
+    tw_graph *again = tw_graph_parse(context, tw_store_new(context, NULL), text);
+    if (!again || tw_graph_verify(again)) fail_msg("%s\n%s", tw_message(context), text);
+    assert_true(strlen(text) < sizeof kept);
+    strcpy(kept, text);
+    tw_context_free(context);
+    return kept;
+}
+
+static void identities(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 3, 4), y = tw_scale(x, 1);
+    y = tw_div(y, tw_literal(y, 4)); /* a multiplication by 0.25 */
+    y = tw_transpose(tw_transpose(y));
+    y = tw_reshape(tw_reshape(y, TW_SHAPE(12)), TW_SHAPE(3, 4));
+    y = tw_neg(tw_neg(tw_slice(y, 0, 0, 3)));
+    y = tw_reverse(tw_reverse(y, 1), 1);
+    *out = tw_sub(tw_abs(tw_neg(y)), tw_literal(y, 0));
+}
+
+/* x + 0 is 0 where x is -0, x * 0 is NaN where x is: they stay. */
+static void no_identities(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 3, 4);
+    *out = tw_div(tw_mul(tw_shift(x, 0), tw_literal(x, 0)), tw_literal(x, 3));
+}
+
+static void constants(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 3, 4), two = tw_full(g, TW_F32, TW_SHAPE(), 2);
+    tw_value y = tw_exp(tw_sub(tw_square(two), tw_literal(two, 4))); /* 1 */
+    *out = tw_mul(x, tw_broadcast(tw_reshape(y, TW_SHAPE(1, 1)), TW_SHAPE(3, 4)));
+}
+
+static void twice(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 3, 4);
+    tw_value a = tw_tanh(tw_scale(x, 2)), b = tw_tanh(tw_scale(x, 2));
+    *out = tw_add(tw_mul(a, b), tw_tanh(tw_scale(x, 3)));
+}
+
+static void test_simplify(void **state) {
+    (void)state;
+    const char *text = after(identities, "simplify dead");
+    golden_compare("pass_simplify.txt", text);
+    assert_int_equal(count(text, "transpose(") + count(text, "reshape(") + count(text, "neg("), 0);
+    assert_int_equal(count(text, "div("), 0);
+    text = after(no_identities, NULL);
+    assert_int_equal(count(text, "add(") + count(text, "mul(") + count(text, "div("), 3);
+}
+
+static void test_fold(void **state) {
+    (void)state;
+    const char *text = after(constants, NULL);
+    golden_compare("pass_fold.txt", text);
+    assert_int_equal(count(text, "exp(") + count(text, "broadcast(") + count(text, "mul("), 0);
+}
+
+static void test_common(void **state) {
+    (void)state;
+    const char *text = after(twice, "common dead");
+    golden_compare("pass_common.txt", text);
+    assert_int_equal(count(text, "tanh("), 2);
+}
+
+/* What a checkpoint computes again is not taken from the forward phase. */
+static void inner(tw_graph *g, const tw_value *in, tw_value *out, const void *config) {
+    (void)g, (void)config;
+    out[0] = tw_tanh(tw_tanh(in[0]));
+}
+
+static void checkpointed(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 3, 4), y = {0}, dx;
+    tw_checkpoint(g, inner, NULL, 1, &x, 1, &y);
+    tw_grad(tw_sum(y), 1, &x, &dx);
+    *out = tw_add(dx, tw_tanh(tw_tanh(x)));
+}
+
+static void test_epochs(void **state) {
+    (void)state;
+    const char *text = after(checkpointed, NULL);
+    const char *main = strstr(text, "graph @main");
+    assert_non_null(main);
+    assert_int_equal(count(main, "tanh("), 4);
+    assert_true(count(main, "epoch=1") >= 2);
+}
+
+/* A(B(Cx)): written from the left, cheap from the right. */
+static void chain_left(tw_graph *g, tw_value *out) {
+    tw_value a = input(g, "a", 30, 40), b = input(g, "b", 40, 50), c = input(g, "c", 50, 60);
+    tw_value x = tw_input(g, "x", TW_F32, TW_SHAPE(60));
+    const int last = 1, first = 0;
+    tw_value abc = tw_matmul(tw_matmul(a, b), c);
+    *out = tw_dot(abc, x, 0, NULL, NULL, 1, &last, &first);
+}
+
+/* (U V) W with a rank of 2, through a transpose, over an open number of rows. */
+static void low_rank(tw_graph *g, tw_value *out) {
+    tw_value u = input(g, "u", 200, 2), v = input(g, "v", 300, 2), w = input(g, "w", 300, 100);
+    const int last = 1;
+    tw_value uv = tw_dot(u, v, 0, NULL, NULL, 1, &last, &last); /* u v^T: 200 x 300 */
+    *out = tw_matmul(uv, w);
+}
+
+/* (W U)^T read as such: the transposed product is taken apart too. */
+static void transposed_chain(tw_graph *g, tw_value *out) {
+    tw_value w = input(g, "w", 64, 64), u = input(g, "u", 64, 64), x = input(g, "x", 64, 3);
+    const int first = 0;
+    *out = tw_dot(tw_matmul(w, u), x, 0, NULL, NULL, 1, &first, &first); /* (w u)^T x */
+}
+
+/* Read twice, the product a b is computed once anyway. */
+static void shared(tw_graph *g, tw_value *out) {
+    tw_value a = input(g, "a", 30, 40), b = input(g, "b", 40, 30), x = input(g, "x", 30, 1);
+    tw_value ab = tw_matmul(a, b);
+    *out = tw_add(tw_matmul(ab, x), tw_sum_axis(ab, 1, true));
+}
+
+/* Already cheap. */
+static void chain_right(tw_graph *g, tw_value *out) {
+    tw_value a = input(g, "a", 30, 40), b = input(g, "b", 40, 50), x = input(g, "x", 50, 1);
+    *out = tw_matmul(a, tw_matmul(b, x));
+}
+
+/* x w^T, and a batched product whose free axes would change places: that transpose stays. */
+static void transposes(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 5, 7), w = input(g, "w", 6, 7);
+    tw_value a = tw_input(g, "a", TW_F32, TW_SHAPE(4, 3, 7, 2));
+    tw_value y = tw_matmul(x, tw_transpose(w)); /* 5 x 6 */
+    const int turned[] = {1, 0, 2, 3}, first[] = {3, 2}, second[] = {0, 1};
+    tw_value b = tw_input(g, "b", TW_F32, TW_SHAPE(2, 7));
+    tw_value z = tw_dot(tw_permute(a, turned), b, 0, NULL, NULL, 2, first, second); /* 3 x 4 */
+    *out = tw_add(tw_sum(y), tw_sum(tw_mul(z, z)));
+}
+
+static void test_sink(void **state) {
+    (void)state;
+    const char *text = after(transposes, "sink dead");
+    golden_compare("pass_sink.txt", text);
+    assert_int_equal(count(text, "transpose("), 1);
+}
+
+static void test_order(void **state) {
+    (void)state;
+    golden_compare("pass_order.txt", after(chain_left, "order dead"));
+    const char *text = after(low_rank, "order dead");
+    assert_non_null(strstr(text, ": f32[2,100]"));
+    assert_null(strstr(text, "f32[200,300]"));
+    text = after(transposed_chain, "order dead");
+    assert_int_equal(count(text, ": f32[64,3]"), 3);
+    assert_non_null(strstr(after(shared, "order dead"), "f32[30,30]"));
+    static char before[4096];
+    strcpy(before, after(chain_right, "dead"));
+    assert_string_equal(before, after(chain_right, "order dead"));
+}
+
+/* Same numbers with the passes and without. */
+static void test_numbers(void **state) {
+    (void)state;
+    static const maker makers[] = {identities, constants, twice,  checkpointed, chain_left,
+                                   transposes, low_rank,  shared, chain_right,  transposed_chain};
+    enum { MOST = 20000, INPUTS = 4 };
+    static double numbers[2][MOST];
+    for (size_t m = 0; m < sizeof makers / sizeof *makers; m++) {
+        int n = 0;
+        for (int as_built = 0; as_built < 2; as_built++) {
+            tw_context *context = tw_context_new(NULL);
+            tw_graph *g = tw_graph_new(context, NULL, TW_SYMBOLIC, NULL);
+            tw_value out = {0}, in[INPUTS];
+            makers[m](g, &out);
+            tw_tensor *data[INPUTS], *result = NULL;
+            int inputs = 0;
+            char *text = tw_graph_print(g);
+            for (uint32_t id = 1; inputs < INPUTS && id < 40; id++) {
+                tw_value v = {g, id, out.tape};
+                char name[32];
+                snprintf(name, sizeof name, "%%%u = input(", id - 1);
+                if (!strstr(text, name)) continue;
+                in[inputs] = v;
+                data[inputs] =
+                    tensor_drawn(context, TW_F32, tw_shape_of(v), (uint64_t)inputs + 1, -1, 1);
+                inputs++;
+            }
+            tw_program *program =
+                tw_compile(g, inputs, in, 1, &out, &(tw_compile_opts){.as_built = as_built == 1});
+            if (!program || tw_run(program, data, &result)) fail_msg("%s", tw_message(context));
+            n = numbers_of(result, MOST, numbers[as_built]);
+            tw_context_free(context);
+        }
+        assert_near("with passes", n, numbers[0], numbers[1], 1e-5);
+    }
+}
+
+static void test_refusal(void **state) {
+    (void)state;
+    tw_context *context = tw_context_new(NULL);
+    tw_graph *g = tw_graph_new(context, NULL, TW_SYMBOLIC, NULL);
+    assert_null(tw_graph_print_passes(g, "common magic"));
+    assert_non_null(strstr(tw_message(context), "no pass \"magic\"; there are fold, simplify"));
+    tw_context_free(context);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_simplify), cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_common),   cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_sink),     cmocka_unit_test(test_order),
+        cmocka_unit_test(test_numbers),  cmocka_unit_test(test_refusal),
+    };
+    return cmocka_run_group_tests_name("passes", tests, NULL, NULL);
+}
