@@ -52,6 +52,12 @@ static void loss(tw_graph *graph, const tw_value *in, tw_value *out, const void 
     out[0] = tw_cross_entropy(logits_of(in[0], config), in[1], NULL);
 }
 
+/* Probabilities of the classes. */
+static void predict(tw_graph *graph, const tw_value *in, tw_value *out, const void *config) {
+    (void)graph;
+    out[0] = tw_softmax(logits_of(in[0], config));
+}
+
 static const tw_optimizer *optimizer(const void *config) {
     return &((const convnet *)config)->optimizer;
 }
@@ -61,6 +67,13 @@ const tw_model *convnet_model(void) {
         {"default", &default_size},
         {"tiny", &tiny_size},
         {NULL, NULL},
+    };
+    static const tw_model_field fields[] = {
+        {"channels1", "filters of the first round", TW_FIELD_INT64, offsetof(convnet, channels1)},
+        {"channels2", "filters of the second round", TW_FIELD_INT64, offsetof(convnet, channels2)},
+        {"hidden", "units of the hidden layer", TW_FIELD_INT64, offsetof(convnet, hidden)},
+        {"classes", "classes to tell apart", TW_FIELD_INT64, offsetof(convnet, classes)},
+        {NULL, NULL, 0, 0},
     };
     static const tw_model model = {
         .version = TW_MODEL_VERSION,
@@ -72,6 +85,9 @@ const tw_model *convnet_model(void) {
         .loss = loss,
         .metrics = metrics,
         .optimizer = optimizer,
+        .config_size = sizeof(convnet),
+        .fields = fields,
+        .predict = predict,
     };
     return &model;
 }

@@ -36,6 +36,12 @@ static void loss(tw_graph *graph, const tw_value *in, tw_value *out, const void 
     out[0] = tw_cross_entropy(logits_of(in[0], config), in[1], NULL);
 }
 
+/* Probabilities of the classes. */
+static void predict(tw_graph *graph, const tw_value *in, tw_value *out, const void *config) {
+    (void)graph;
+    out[0] = tw_softmax(logits_of(in[0], config));
+}
+
 static const tw_optimizer *optimizer(const void *config) {
     return &((const mlp *)config)->optimizer;
 }
@@ -45,6 +51,12 @@ const tw_model *mlp_model(void) {
         {"default", &default_size},
         {"tiny", &tiny_size},
         {NULL, NULL},
+    };
+    static const tw_model_field fields[] = {
+        {"pixels", "elements of an example", TW_FIELD_INT64, offsetof(mlp, pixels)},
+        {"hidden", "units of each hidden layer", TW_FIELD_INT64, offsetof(mlp, hidden)},
+        {"classes", "classes to tell apart", TW_FIELD_INT64, offsetof(mlp, classes)},
+        {NULL, NULL, 0, 0},
     };
     static const tw_model model = {
         .version = TW_MODEL_VERSION,
@@ -56,6 +68,9 @@ const tw_model *mlp_model(void) {
         .loss = loss,
         .metrics = metrics,
         .optimizer = optimizer,
+        .config_size = sizeof(mlp),
+        .fields = fields,
+        .predict = predict,
     };
     return &model;
 }

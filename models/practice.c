@@ -36,6 +36,10 @@ static void metrics(tw_graph *graph, const tw_value *in, tw_value *out, const vo
     out[1] = tw_correct(prediction, tw_argmax(in[1], -1));
 }
 
+static void predict(tw_graph *graph, const tw_value *in, tw_value *out, const void *config) {
+    out[0] = prediction_of(graph, in[0], config);
+}
+
 static const tw_optimizer *optimizer(const void *config) {
     return &((const practice *)config)->optimizer;
 }
@@ -45,6 +49,12 @@ const tw_model *practice_model(void) {
         {"default", &default_size},
         {"tiny", &tiny_size},
         {NULL, NULL},
+    };
+    static const tw_model_field fields[] = {
+        {"in", "elements of x", TW_FIELD_INT64, offsetof(practice, in)},
+        {"hidden", "elements of the hidden layer", TW_FIELD_INT64, offsetof(practice, hidden)},
+        {"out", "elements of y", TW_FIELD_INT64, offsetof(practice, out)},
+        {NULL, NULL, 0, 0},
     };
     static const tw_model model = {
         .version = TW_MODEL_VERSION,
@@ -56,6 +66,9 @@ const tw_model *practice_model(void) {
         .loss = loss,
         .metrics = metrics,
         .optimizer = optimizer,
+        .config_size = sizeof(practice),
+        .fields = fields,
+        .predict = predict,
     };
     return &model;
 }

@@ -8,6 +8,7 @@
 #include <thalweg/data.h>
 #include <thalweg/graph.h>
 #include <thalweg/init.h>
+#include <thalweg/log.h>
 #include <thalweg/loss.h>
 #include <thalweg/metric.h>
 #include <thalweg/model.h>

@@ -17,16 +17,29 @@ typedef struct cli_command {
 } cli_command;
 
 /* Each command's entry for main.c's table. */
-extern const cli_command demo_command, graph_command, operators_command;
+extern const cli_command demo_command, graph_command, operators_command, train_command,
+    eval_command, predict_command, summary_command, export_command;
 
-typedef enum cli_option_kind { OPTION_FLAG = 1, OPTION_NUMBER, OPTION_TEXT } cli_option_kind;
+typedef enum cli_option_kind {
+    OPTION_FLAG = 1,
+    OPTION_NUMBER,
+    OPTION_TEXT,
+    OPTION_REAL, /* a number above 0 */
+    OPTION_LIST  /* a word each time that it is given */
+} cli_option_kind;
+
+enum { CLI_LIST = 16 };
+typedef struct cli_list {
+    int n;
+    const char *at[CLI_LIST];
+} cli_list;
 
 typedef struct cli_option {
     const char *name;  /* "epochs" is --epochs N or --epochs=N */
     const char *value; /* "N", for the help; NULL for a flag */
     const char *about;
     cli_option_kind kind;
-    void *to;            /* bool, int64_t or const char *, by kind; holds the default */
+    void *to; /* bool, int64_t, const char *, double or cli_list, by kind; holds the default */
     int64_t least, most; /* OPTION_NUMBER */
 } cli_option;
 
@@ -54,6 +67,9 @@ const char *cli_nearest(const char *given, int n, const char *const *names);
 /* One line on standard error, after "thalweg: ". They give CLI_FAILED and CLI_MISUSED. */
 int cli_fail(const char *format, ...) TW_PRINTF(1, 2);
 int cli_misuse(const char *format, ...) TW_PRINTF(1, 2);
+
+/* The string goes to standard output and is freed; NULL is the context's error. Gives the code. */
+int cli_print_string(tw_context *context, char *string);
 
 /* A context with that many threads (0: all) whose warnings go to standard error; NULL after a
  * message. */

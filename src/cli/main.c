@@ -5,7 +5,9 @@
 
 #include "cli/cli.h"
 
-static const cli_command *const commands[] = {&demo_command, &graph_command, &operators_command};
+static const cli_command *const commands[] = {
+    &train_command,   &eval_command,  &predict_command,   &export_command,
+    &summary_command, &graph_command, &operators_command, &demo_command};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static int print_help(void) {
@@ -20,7 +22,8 @@ static int print_help(void) {
     cli_row("--version", "the version");
     cli_heading("First steps");
     printf("  thalweg demo                        train on Fashion-MNIST; writes out/demo/\n"
-           "  thalweg graph practice              the textbook graph with its update, as text\n"
+           "  thalweg train mlp --data DIR        train on data of your own\n"
+           "  thalweg graph practice              the textbook graph and its update\n"
            "  thalweg graph convnet --svg a.svg   a picture, phases in colours\n");
     return CLI_FINE;
 }

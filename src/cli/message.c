@@ -3,11 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <thalweg/graph.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 
-enum { NAME_COLUMN = 20, LONGEST_NAME = 32 };
+enum { NAME_COLUMN = 20, LONGEST_NAME = 32, WIDTH = 80 };
 
 void cli_heading(const char *words) {
     const char *plain = getenv("NO_COLOR");
@@ -15,11 +16,18 @@ void cli_heading(const char *words) {
     printf("\n%s%s%s\n", bold ? "\033[1m" : "", words, bold ? "\033[0m" : "");
 }
 
+/* Breaks lines between words, and where the text does. */
 void cli_row(const char *name, const char *about) {
-    printf("  %-*s  ", NAME_COLUMN, name);
-    for (; *about; about++) {
-        putchar(*about);
-        if (*about == '\n') printf("  %*s  ", NAME_COLUMN, "");
+    int column = printf("  %-*s ", NAME_COLUMN, name), start = NAME_COLUMN + 3;
+    bool broken = false;
+    while (*about) {
+        int length = (int)strcspn(about, " \n");
+        if (broken || (column + 1 + length > WIDTH && column > start))
+            column = printf("\n%*s", start, "") - 1;
+        column += printf(" %.*s", length, about);
+        about += length;
+        broken = *about == '\n';
+        about += *about != '\0';
     }
     putchar('\n');
 }
@@ -77,6 +85,13 @@ int cli_misuse(const char *format, ...) {
     say(format, list);
     va_end(list);
     return CLI_MISUSED;
+}
+
+int cli_print_string(tw_context *context, char *string) {
+    if (!string) return cli_fail("%s", tw_message(context));
+    fputs(string, stdout);
+    tw_string_free(context, string);
+    return CLI_FINE;
 }
 
 tw_context *cli_context(int64_t threads) {

@@ -1,5 +1,6 @@
 /* Reads a command's options and prints its help, both from one table. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,8 +45,22 @@ static int set_option(const cli_usage *usage, const cli_option *option, const ch
         *(const char **)option->to = value;
         return CLI_FINE;
     }
+    if (option->kind == OPTION_LIST) {
+        cli_list *list = option->to;
+        if (list->n == CLI_LIST)
+            return cli_misuse("--%s is given more than %d times", option->name, CLI_LIST);
+        list->at[list->n++] = value;
+        return CLI_FINE;
+    }
     char *end;
     errno = 0;
+    if (option->kind == OPTION_REAL) {
+        double real = strtod(value, &end);
+        if (end == value || *end || !(real > 0) || !isfinite(real))
+            return cli_misuse("--%s takes a number above 0, not '%s'", option->name, value);
+        *(double *)option->to = real;
+        return CLI_FINE;
+    }
     long long number = strtoll(value, &end, 10);
     if (end == value || *end || errno || number < option->least || number > option->most)
         return cli_misuse("--%s takes a whole number from %lld to %lld, not '%s'", option->name,

@@ -21,12 +21,12 @@ refuses() {
 }
 
 runs 0 --help
-for word in demo graph operators --version; do says "$word"; done
+for word in train eval predict export summary demo graph operators --version; do says "$word"; done
 version=$(sed -n 's/^project(thalweg VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
 runs 0 --version
 says "thalweg $version"
 runs 2
-for command in demo graph operators; do
+for command in train eval predict export summary demo graph operators; do
     runs 0 "$command" --help
     says "thalweg $command"
     cp "$scratch/out" "$scratch/help"
