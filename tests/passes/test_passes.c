@@ -129,6 +129,15 @@ static void chain_left(tw_graph *g, tw_value *out) {
     *out = tw_dot(abc, x, 0, NULL, NULL, 1, &last, &first);
 }
 
+/* A(B(Cx)) again, where A(BC) is already better than (AB)C. */
+static void chain_twice(tw_graph *g, tw_value *out) {
+    tw_value a = input(g, "a", 200, 20), b = input(g, "b", 20, 50), c = input(g, "c", 50, 40);
+    tw_value x = tw_input(g, "x", TW_F32, TW_SHAPE(40));
+    const int last = 1, first = 0;
+    tw_value abc = tw_matmul(tw_matmul(a, b), c);
+    *out = tw_dot(abc, x, 0, NULL, NULL, 1, &last, &first);
+}
+
 /* (U V) W with a rank of 2, through a transpose, over an open number of rows. */
 static void low_rank(tw_graph *g, tw_value *out) {
     tw_value u = input(g, "u", 200, 2), v = input(g, "v", 300, 2), w = input(g, "w", 300, 100);
@@ -184,6 +193,9 @@ static void test_order(void **state) {
     text = after(transposed_chain, "order dead");
     assert_int_equal(count(text, ": f32[64,3]"), 3);
     assert_non_null(strstr(after(shared, "order dead"), "f32[30,30]"));
+    text = after(chain_twice, "order dead");
+    assert_int_equal(count(text, "dot("), 3);
+    assert_int_equal(count(text, ": f32[50]") + count(text, ": f32[20]"), 2);
     static char before[4096];
     strcpy(before, after(chain_right, "dead"));
     assert_string_equal(before, after(chain_right, "order dead"));
@@ -192,8 +204,9 @@ static void test_order(void **state) {
 /* Same numbers with the passes and without. */
 static void test_numbers(void **state) {
     (void)state;
-    static const maker makers[] = {identities, constants, twice,  checkpointed, chain_left,
-                                   transposes, low_rank,  shared, chain_right,  transposed_chain};
+    static const maker makers[] = {identities,  constants,        twice,      checkpointed,
+                                   chain_left,  transposes,       low_rank,   shared,
+                                   chain_right, transposed_chain, chain_twice};
     enum { MOST = 20000, INPUTS = 4 };
     static double numbers[2][MOST];
     for (size_t m = 0; m < sizeof makers / sizeof *makers; m++) {
