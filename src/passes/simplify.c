@@ -24,17 +24,19 @@ static bool made(tw_value value, uint32_t *result) {
 
 static tw_value handle(const rewrite *r, uint32_t id) { return graph_handle(r->to, id); }
 
-/* A power of two has an exact reciprocal: division by it is a multiplication. */
-static bool has_exact_inverse(double number) {
-    int exponent;
-    return isfinite(number) && fabs(frexp(number, &exponent)) == 0.5 && abs(exponent) < 100;
+/* A power of two has an exact reciprocal: division by it is a multiplication, where the type holds
+ * both. */
+static bool has_exact_inverse(double number, tw_dtype dtype) {
+    int exponent, most = dtype == TW_F16 ? 14 : 100;
+    return isfinite(number) && fabs(frexp(number, &exponent)) == 0.5 && abs(exponent) < most;
 }
 
 static bool simplify_arithmetic(rewrite *r, const node *it, const uint32_t *in, uint32_t *result) {
     double a, b;
     if (it->n_operands != 2) return false;
     bool left = rewrite_splat(r, in[0], &a), right = rewrite_splat(r, in[1], &b);
-    bool floats = rewrite_type(r, in[0]).dtype >= TW_F16;
+    tw_dtype dtype = rewrite_type(r, in[0]).dtype;
+    bool floats = dtype >= TW_F16;
     if (is(it, "mul") && right && b == 1) return becomes(in[0], result);
     if (is(it, "mul") && left && a == 1) return becomes(in[1], result);
     if (is(it, "div") && right && b == 1) return becomes(in[0], result);
@@ -42,7 +44,7 @@ static bool simplify_arithmetic(rewrite *r, const node *it, const uint32_t *in, 
     if (is(it, "add") && right && b == 0 && (!floats || signbit(b))) return becomes(in[0], result);
     if (is(it, "add") && left && a == 0 && (!floats || signbit(a))) return becomes(in[1], result);
     if (is(it, "pow") && right && b == 1) return becomes(in[0], result);
-    if (is(it, "div") && right && floats && has_exact_inverse(b))
+    if (is(it, "div") && right && floats && has_exact_inverse(b, dtype))
         return made(tw_mul(handle(r, in[0]), tw_literal(handle(r, in[0]), 1 / b)), result);
     return false;
 }
