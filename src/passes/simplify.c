@@ -54,9 +54,10 @@ static bool simplify_one(rewrite *r, const node *it, const uint32_t *in, uint32_
     tw_type from = rewrite_type(r, in[0]), to = r->from->values.at[it->first_result].type;
     if (is(it, "neg") && is(inner, "neg")) return becomes(inner->operand[0], result);
     if (is(it, "not") && is(inner, "not")) return becomes(inner->operand[0], result);
-    if (is(it, "abs") && (is(inner, "abs") || is(inner, "neg")))
-        return is(inner, "abs") ? becomes(in[0], result)
-                                : made(tw_abs(handle(r, inner->operand[0])), result);
+    bool wraps = from.dtype == TW_U8 || from.dtype == TW_U32; /* neg of 1 is the largest number */
+    if (is(it, "abs") && is(inner, "abs")) return becomes(in[0], result);
+    if (is(it, "abs") && is(inner, "neg") && !wraps)
+        return made(tw_abs(handle(r, inner->operand[0])), result);
     if (is(it, "cast") && from.dtype == to.dtype) return becomes(in[0], result);
     if (is(it, "reduce") && it->attr[1].list.rank == 0 && from.dtype == to.dtype)
         return becomes(in[0], result);
