@@ -236,6 +236,7 @@ static void odd_arguments(void **state) {
     assert_int_equal(tw_loader_seek(NULL, (tw_cursor){0, 0}), TW_ERR_NULL);
     assert_int_equal(tw_loader_seek(loader, (tw_cursor){0, 11}), TW_ERR_ARGUMENT);
     assert_int_equal(tw_loader_seek(loader, (tw_cursor){-1, 0}), TW_ERR_ARGUMENT);
+    assert_int_equal(tw_loader_seek(loader, (tw_cursor){INT64_MAX - 1, 0}), TW_ERR_ARGUMENT);
     assert_int_equal(tw_loader_seek(loader, (tw_cursor){0, -1}), TW_ERR_ARGUMENT);
     assert_int_equal(tw_loader_next(loader, batch), TW_OK); /* the default batch holds them all */
     assert_int_equal(tw_tensor_type(batch[0]).shape.dim[0], 10);
