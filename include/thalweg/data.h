@@ -73,6 +73,7 @@ TW_API tw_tensor *tw_idx_read(tw_context *context, const char *path);
  * into memory where the file's order allows: writing to the tensor leaves the file alone, and the
  * file must not be cut while the tensor lives. */
 TW_API tw_tensor *tw_npy_read(tw_context *context, const char *path);
+/* Of the types above. Written aside, then put in the place of an old file. */
 TW_API tw_status tw_npy_write(tw_tensor *tensor, const char *path);
 /* The array `name` of an archive, stored or deflated, of less than 4 GiB. */
 TW_API tw_tensor *tw_npz_read(tw_context *context, const char *path, const char *name);

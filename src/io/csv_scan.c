@@ -1,4 +1,5 @@
 /* The format of CSV files, RFC 4180: rows, fields, quotes. Also what a field may mean. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -137,6 +138,7 @@ void csv_text(const csv_file *file, const csv_field *field, char *scratch, const
 tw_status csv_pread(const csv_file *file, char *to, int64_t bytes, int64_t offset) {
     while (bytes > 0) {
         ssize_t got = pread(file->descriptor, to, (size_t)bytes, offset);
+        if (got < 0 && errno == EINTR) continue;
         if (got <= 0) return TW_ERR_IO;
         to += got;
         offset += got;

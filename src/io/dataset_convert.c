@@ -40,12 +40,12 @@ static void conversion_release(void *user) {
     context_release(context, it);
 }
 
+__extension__ typedef __int128 wide;
+
 /* scale * x + offset in whole numbers, past the ends the ends. */
 static int64_t exact_affine(int64_t x, int64_t scale, int64_t offset) {
-    int64_t product, sum;
-    if (!checked_mul(x, scale, &product)) product = (x < 0) != (scale < 0) ? INT64_MIN : INT64_MAX;
-    if (!checked_add(product, offset, &sum)) sum = offset < 0 ? INT64_MIN : INT64_MAX;
-    return sum;
+    wide sum = (wide)scale * x + offset; /* at most 2^126 + 2^63 */
+    return sum < INT64_MIN ? INT64_MIN : sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
 }
 
 static int64_t integer_read(tw_dtype dtype, const void *data, int64_t i) {

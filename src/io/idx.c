@@ -19,6 +19,7 @@
 #include "base/context.h"
 #include "base/number.h"
 #include "io/bytes.h"
+#include "runtime/tensor.h"
 
 enum {
     MAGIC_BYTES = 4,
@@ -134,6 +135,8 @@ static tw_status read_extents(idx_file *file, tw_type *type, int64_t *bytes) {
     int64_t most = 0, total = empty ? 0 : (int64_t)tw_dtype_size(type->dtype);
     bool fits = checked_mul(file->size, DEFLATE_RATIO, &most);
     for (int i = 0; i < shape->rank && fits; i++) fits = checked_mul(total, shape->dim[i], &total);
+    size_t room;
+    fits = fits && type_bytes(*type, &room); /* which are too large even beside one of 0 */
     if (gzdirect(file->stream)) most = file->size - file->offset;
     if (!fits || total > most)
         return context_error(file->context, TW_ERR_FORMAT,

@@ -21,6 +21,8 @@
 
 enum { DEFAULT_BATCH = 32, DEFAULT_PREFETCH = 2, MOST_PREFETCH = 1024 };
 
+#define MOST_EPOCH (INT64_MAX / 2) /* no count of later ones overflows */
+
 /* One batch. The tensors `part` lie over the memory of `full` for a batch that is not. */
 typedef struct slot {
     int64_t n; /* examples */
@@ -257,13 +259,13 @@ double tw_loader_waited(const tw_loader *loader) { return loader ? loader->waite
 
 tw_status tw_loader_seek(tw_loader *loader, tw_cursor cursor) {
     if (!loader) return TW_ERR_NULL;
-    if (cursor.epoch < 0 || cursor.epoch == INT64_MAX || cursor.example < 0 ||
+    if (cursor.epoch < 0 || cursor.epoch > MOST_EPOCH || cursor.example < 0 ||
         cursor.example > loader->count)
         return context_error(loader->object.context, TW_ERR_ARGUMENT,
                              "tw_loader_seek: epoch %lld, example %lld; expected an epoch from 0 "
-                             "on and 0 to %lld examples; is it another dataset's cursor?",
+                             "to %lld and 0 to %lld examples; is it another dataset's cursor?",
                              (long long)cursor.epoch, (long long)cursor.example,
-                             (long long)loader->count);
+                             (long long)MOST_EPOCH, (long long)loader->count);
     loader->next = cursor;
     if (loader->opts.repeat && !batch_size(loader, cursor)) loader->next = next_epoch(cursor);
     rewind_ring(loader);

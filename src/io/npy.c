@@ -14,8 +14,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/number.h"
+#include "io/aside.h"
 #include "io/bytes.h"
 #include "io/mapping.h"
 #include "ir/dimension.h"
@@ -330,6 +332,31 @@ static int make_header(tw_type type, char *out, size_t capacity) {
     return (int)at;
 }
 
+/* Into what is there: a device, a pipe, what a link leads to. NULL, or what failed (errno). */
+static const char *write_through(const tw_tensor *tensor, const char *path, const char *header,
+                                 size_t length) {
+    FILE *file = fopen(path, "wbe");
+    if (!file) return "cannot write it";
+    bool good = fwrite(header, 1, length, file) == length &&
+                fwrite(tensor->data, 1, tensor->bytes, file) == tensor->bytes;
+    int reason = errno;
+    if (fclose(file) && good) return "cannot write all of it";
+    errno = reason;
+    return good ? NULL : "cannot write all of it";
+}
+
+/* A new file in the old one's place, which may be mapped: by the tensor that is written, even. */
+static const char *write_aside(const tw_tensor *tensor, const char *path, const char *header,
+                               size_t length) {
+    aside file;
+    const char *what = aside_begin(&file, tensor->object.context, path);
+    if (!what) what = aside_write(&file, header, length);
+    if (!what) what = aside_write(&file, tensor->data, tensor->bytes);
+    if (!what) what = aside_commit(&file);
+    aside_end(&file);
+    return what;
+}
+
 tw_status tw_npy_write(tw_tensor *tensor, const char *path) {
     if (!tensor) return TW_ERR_NULL;
     tw_context *context = tensor->object.context;
@@ -340,18 +367,10 @@ tw_status tw_npy_write(tw_tensor *tensor, const char *path) {
         return context_error(context, TW_ERR_UNSUPPORTED,
                              "npy file '%s': NumPy has no %s; cast the tensor to f32 first", path,
                              tw_dtype_name(tensor->type.dtype));
-    FILE *file = fopen(path, "wbe");
-    if (!file)
-        return context_error(context, TW_ERR_IO, "npy file '%s': cannot write it: %s", path,
-                             strerror(errno));
-    bool good = fwrite(header, 1, (size_t)length, file) == (size_t)length &&
-                fwrite(tensor->data, 1, tensor->bytes, file) == tensor->bytes;
-    int reason = errno;
-    if (fclose(file) && good) {
-        good = false;
-        reason = errno;
-    }
-    if (good) return TW_OK;
-    return context_error(context, TW_ERR_IO, "npy file '%s': cannot write all of it: %s", path,
-                         strerror(reason));
+    struct stat facts;
+    bool through = !lstat(path, &facts) && !S_ISREG(facts.st_mode);
+    const char *what =
+        (through ? write_through : write_aside)(tensor, path, header, (size_t)length);
+    if (!what) return TW_OK;
+    return context_error(context, TW_ERR_IO, "npy file '%s': %s: %s", path, what, strerror(errno));
 }

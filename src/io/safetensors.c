@@ -247,7 +247,12 @@ static tw_status check_together(safetensors *file) {
 }
 
 static tw_status read_metadata(safetensors *file, const cJSON *item) {
+    enum { PAIRS_AT_MOST = 1 << 14 }; /* each new one is compared with those before */
     bool good = cJSON_IsObject(item);
+    if (good && cJSON_GetArraySize(item) > PAIRS_AT_MOST)
+        return refuse(file, TW_ERR_UNSUPPORTED,
+                      SAFETENSORS_METADATA " has %d pairs; read are at most %d",
+                      cJSON_GetArraySize(item), PAIRS_AT_MOST);
     const cJSON *pair;
     cJSON_ArrayForEach(pair, item) {
         good = good && cJSON_IsString(pair);

@@ -102,6 +102,7 @@ static tw_status read_whole(tw_context *context, const char *path, int descripto
     if (!*out) return TW_ERR_MEMORY;
     while (*length < (size_t)facts.st_size) {
         ssize_t got = read(descriptor, *out + *length, (size_t)facts.st_size - *length);
+        if (got < 0 && errno == EINTR) continue;
         if (got < 0) return refuse_system(context, path, "cannot read it");
         if (got == 0) break;
         *length += (size_t)got;

@@ -41,25 +41,35 @@ static bool is_product(const rewrite *r, const node *it) {
     return true;
 }
 
-/* The product behind a value that nothing else reads; counted in the nodes of `to` so far. */
-static const node *inner_product(const rewrite *r, uint32_t id, const uint32_t *reads) {
+/* Reads of each value of `to`: those that its value of `from` has. */
+typedef struct order_state {
+    uint32_t *reads;
+    size_t count;
+} order_state;
+
+/* The product behind a value that nothing else reads. */
+static const node *inner_product(const rewrite *r, uint32_t id) {
+    const order_state *s = r->state;
     const node *made = rewrite_node(r, id);
-    return reads[id] == 1 && !strcmp(made->op->name, "dot") && is_product(r, made) ? made : NULL;
+    bool once = id < s->count && s->reads[id] == 1;
+    return once && !strcmp(made->op->name, "dot") && is_product(r, made) ? made : NULL;
 }
 
-/* Appends the factors of op(value), op transposing or not; false for a chain that is too long. */
-static bool flatten(chain *c, uint32_t id, bool transposed, const uint32_t *reads) {
-    const node *inner = inner_product(c->r, id, reads);
+/* Appends the factors of op(value), op transposing or not; false for a chain that is too long, at
+ * the latest after `depth` products. */
+static bool flatten(chain *c, uint32_t id, bool transposed, int depth) {
+    const node *inner = inner_product(c->r, id);
     if (!inner || rewrite_type(c->r, id).shape.rank != 2) {
         if (c->n == LONGEST) return false;
         c->at[c->n++] = (factor){id, transposed};
         return true;
     }
+    if (!depth--) return false;
     uint32_t a = inner->operand[0], b = inner->operand[1];
     bool flip_a = inner->attr[CONTRACT_A].list.dim[0] == 0;
     bool flip_b = inner->attr[CONTRACT_B].list.dim[0] == 1;
-    if (transposed) return flatten(c, b, !flip_b, reads) && flatten(c, a, !flip_a, reads);
-    return flatten(c, a, flip_a, reads) && flatten(c, b, flip_b, reads);
+    if (transposed) return flatten(c, b, !flip_b, depth) && flatten(c, a, !flip_a, depth);
+    return flatten(c, a, flip_a, depth) && flatten(c, b, flip_b, depth);
 }
 
 static double nominal(const rewrite *r, int64_t extent) {
@@ -118,43 +128,35 @@ static factor emit(const chain *c, int from, int to) {
 }
 
 /* What the chain costs in the order in which it was written. */
-static double cost_as_written(const rewrite *r, const node *it, const uint32_t *reads, bool root) {
-    if (!root && !(it && is_product(r, it))) return 0;
+static double cost_as_written(const rewrite *r, const node *it) {
     tw_shape a = rewrite_type(r, it->operand[0]).shape, b = rewrite_type(r, it->operand[1]).shape;
     double cost = 1;
     for (int i = 0; i < a.rank; i++) cost *= nominal(r, a.dim[i]);
     for (int i = 0; i < b.rank; i++)
         if (i != it->attr[CONTRACT_B].list.dim[0]) cost *= nominal(r, b.dim[i]);
     for (int i = 0; i < 2; i++) {
-        const node *inner = inner_product(r, it->operand[i], reads);
+        const node *inner = inner_product(r, it->operand[i]);
         if (inner && rewrite_type(r, it->operand[i]).shape.rank == 2)
-            cost += cost_as_written(r, inner, reads, false);
+            cost += cost_as_written(r, inner);
     }
     return cost;
 }
 
-/* Reads of each value of `to`: those that its values of `from` have. */
-typedef struct order_state {
-    uint32_t *reads;
-} order_state;
-
-static void note(rewrite *r, const node *it, const uint32_t *result) {
+static void note(rewrite *r, uint32_t id, uint32_t reads) {
     order_state *s = r->state;
-    for (int i = 0; i < it->n_results; i++)
-        s->reads[result[i]] = r->uses[it->first_result + (uint32_t)i];
+    if (id < s->count) s->reads[id] = reads; /* past the end: a product that is left whole */
 }
 
 static bool start(rewrite *r) {
     order_state *s = r->state;
-    if (!s->reads) /* products are appended in place of others: fewer than there are values */
-        s->reads = context_allocate(r->to->module->context, 4 * r->from->values.count + 64,
-                                    sizeof *s->reads);
+    if (s->reads) return true;
+    s->count = LONGEST * r->from->values.count; /* a product becomes one less than that at most */
+    s->reads = context_allocate(r->to->module->context, s->count, sizeof *s->reads);
     if (!s->reads) graph_error(r->to, TW_ERR_MEMORY, "out of memory for the order of products");
     return s->reads != NULL;
 }
 
 static bool reorder(rewrite *r, const node *it, const uint32_t *operand, uint32_t *result) {
-    const order_state *s = r->state;
     chain c = {.r = r};
     node root = *it;
     uint32_t own[2] = {operand[0], operand[1]};
@@ -162,13 +164,15 @@ static bool reorder(rewrite *r, const node *it, const uint32_t *operand, uint32_
     if (strcmp(it->op->name, "dot") || !is_product(r, &root)) return false;
     bool flip_a = it->attr[CONTRACT_A].list.dim[0] == 0 && rewrite_type(r, own[0]).shape.rank == 2;
     bool flip_b = it->attr[CONTRACT_B].list.dim[0] == 1;
-    if (!flatten(&c, own[0], flip_a, s->reads) || !flatten(&c, own[1], flip_b, s->reads))
+    if (!flatten(&c, own[0], flip_a, LONGEST) || !flatten(&c, own[1], flip_b, LONGEST))
         return false;
     if (c.n < 3) return false;
     measure(&c);
     find_order(&c);
-    if (!(c.cost[0][c.n - 1] < cost_as_written(r, &root, s->reads, true))) return false;
+    if (!(c.cost[0][c.n - 1] < cost_as_written(r, &root))) return false;
+    uint32_t id = (uint32_t)r->to->values.count;
     result[0] = emit(&c, 0, c.n - 1).value;
+    for (; id < r->to->values.count; id++) note(r, id, 1); /* a longer chain opens them again */
     return true;
 }
 
@@ -180,8 +184,8 @@ static bool visit(rewrite *r, const node *it, const uint32_t *operand, uint32_t 
         for (int i = 0; i < it->n_results; i++)
             result[i] = r->to->nodes.at[made].first_result + (uint32_t)i;
     }
-    if (result[0] != ABSENT && r->to->values.count <= 4 * r->from->values.count + 64)
-        note(r, it, result);
+    for (int i = 0; i < it->n_results; i++)
+        note(r, result[i], r->uses[it->first_result + (uint32_t)i]);
     return true;
 }
 

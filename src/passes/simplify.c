@@ -24,17 +24,19 @@ static bool made(tw_value value, uint32_t *result) {
 
 static tw_value handle(const rewrite *r, uint32_t id) { return graph_handle(r->to, id); }
 
-/* A power of two has an exact reciprocal: division by it is a multiplication. */
-static bool has_exact_inverse(double number) {
-    int exponent;
-    return isfinite(number) && fabs(frexp(number, &exponent)) == 0.5 && abs(exponent) < 100;
+/* A power of two has an exact reciprocal: division by it is a multiplication, where the type holds
+ * both. */
+static bool has_exact_inverse(double number, tw_dtype dtype) {
+    int exponent, most = dtype == TW_F16 ? 14 : 100;
+    return isfinite(number) && fabs(frexp(number, &exponent)) == 0.5 && abs(exponent) < most;
 }
 
 static bool simplify_arithmetic(rewrite *r, const node *it, const uint32_t *in, uint32_t *result) {
     double a, b;
     if (it->n_operands != 2) return false;
     bool left = rewrite_splat(r, in[0], &a), right = rewrite_splat(r, in[1], &b);
-    bool floats = rewrite_type(r, in[0]).dtype >= TW_F16;
+    tw_dtype dtype = rewrite_type(r, in[0]).dtype;
+    bool floats = dtype >= TW_F16;
     if (is(it, "mul") && right && b == 1) return becomes(in[0], result);
     if (is(it, "mul") && left && a == 1) return becomes(in[1], result);
     if (is(it, "div") && right && b == 1) return becomes(in[0], result);
@@ -42,7 +44,7 @@ static bool simplify_arithmetic(rewrite *r, const node *it, const uint32_t *in, 
     if (is(it, "add") && right && b == 0 && (!floats || signbit(b))) return becomes(in[0], result);
     if (is(it, "add") && left && a == 0 && (!floats || signbit(a))) return becomes(in[1], result);
     if (is(it, "pow") && right && b == 1) return becomes(in[0], result);
-    if (is(it, "div") && right && floats && has_exact_inverse(b))
+    if (is(it, "div") && right && floats && has_exact_inverse(b, dtype))
         return made(tw_mul(handle(r, in[0]), tw_literal(handle(r, in[0]), 1 / b)), result);
     return false;
 }
@@ -52,9 +54,10 @@ static bool simplify_one(rewrite *r, const node *it, const uint32_t *in, uint32_
     tw_type from = rewrite_type(r, in[0]), to = r->from->values.at[it->first_result].type;
     if (is(it, "neg") && is(inner, "neg")) return becomes(inner->operand[0], result);
     if (is(it, "not") && is(inner, "not")) return becomes(inner->operand[0], result);
-    if (is(it, "abs") && (is(inner, "abs") || is(inner, "neg")))
-        return is(inner, "abs") ? becomes(in[0], result)
-                                : made(tw_abs(handle(r, inner->operand[0])), result);
+    bool wraps = from.dtype == TW_U8 || from.dtype == TW_U32; /* neg of 1 is the largest number */
+    if (is(it, "abs") && is(inner, "abs")) return becomes(in[0], result);
+    if (is(it, "abs") && is(inner, "neg") && !wraps)
+        return made(tw_abs(handle(r, inner->operand[0])), result);
     if (is(it, "cast") && from.dtype == to.dtype) return becomes(in[0], result);
     if (is(it, "reduce") && it->attr[1].list.rank == 0 && from.dtype == to.dtype)
         return becomes(in[0], result);

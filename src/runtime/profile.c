@@ -77,15 +77,15 @@ static bool describe(tw_profile *profile, const tw_program *program, int g) {
 /* taken[g * runs + i]: seconds of group g in run i; those of the whole run behind them. */
 static tw_status measure(tw_profile *profile, tw_program *program, tw_tensor *const *in,
                          tw_tensor **out, int runs, double *taken, double *times) {
-    int count = profile->count;
+    size_t count = (size_t)profile->count, all = (size_t)runs;
     tw_status status = tw_run(program, in, out);
     program->times = times;
-    for (int i = 0; !status && i < runs; i++) {
+    for (size_t i = 0; !status && i < all; i++) {
         double began = clock_seconds();
         status = tw_run(program, in, out);
-        taken[count * runs + i] = clock_seconds() - began;
-        for (int g = 0; !status && g < count; g++) {
-            taken[g * runs + i] = times[g + 1] - times[g];
+        taken[count * all + i] = clock_seconds() - began;
+        for (size_t g = 0; !status && g < count; g++) {
+            taken[g * all + i] = times[g + 1] - times[g];
             profile->rows[g].start = times[g] - began;
         }
     }
@@ -104,10 +104,10 @@ static tw_status fill(tw_profile *profile, tw_program *program, tw_tensor *const
                            ? measure(profile, program, in, out, runs, taken, times)
                            : TW_ERR_MEMORY;
     for (int g = 0; !status && g < profile->count; g++) {
-        profile->rows[g].seconds = median(taken + g * runs, runs);
+        profile->rows[g].seconds = median(taken + (size_t)g * (size_t)runs, runs);
         if (!describe(profile, program, g)) status = TW_ERR_MEMORY;
     }
-    if (!status) profile->seconds = median(taken + profile->count * runs, runs);
+    if (!status) profile->seconds = median(taken + count * (size_t)runs, runs);
     context_release(context, taken);
     context_release(context, times);
     return status;

@@ -354,8 +354,15 @@ static void integer_conversions_are_exact(void **state) {
     tw_dataset *odd = tw_dataset_convert(base, 0, TW_I64, TW_SHAPE(), 3, 2);
     assert_int_equal(tw_dataset_read(odd, 3, all, (void *[]){out}), TW_OK);
     assert_true(out[0] == 3 * ((INT64_C(1) << 60) + 1) + 2);
-    assert_true(out[1] == INT64_MIN + 2); /* the product is cut at the end */
+    assert_true(out[1] == INT64_MIN);
     assert_true(out[2] == -7);
+    /* Exact where the product alone is past the end. */
+    tw_dataset *far = tw_dataset_convert(base, 0, TW_I64, TW_SHAPE(), 8, -0x1p62);
+    assert_int_equal(tw_dataset_read(far, 1, all, (void *[]){out}), TW_OK);
+    assert_true(out[0] == (INT64_C(1) << 62) + 8);
+    far = tw_dataset_convert(base, 0, TW_I64, TW_SHAPE(), -8, 0x1p62);
+    assert_int_equal(tw_dataset_read(far, 1, all, (void *[]){out}), TW_OK);
+    assert_true(out[0] == -(INT64_C(1) << 62) - 8);
     int32_t narrow[3];
     tw_dataset *small = tw_dataset_convert(base, 0, TW_I32, TW_SHAPE(), 1, 0);
     assert_int_equal(tw_dataset_read(small, 3, all, (void *[]){narrow}), TW_OK);

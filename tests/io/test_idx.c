@@ -134,6 +134,8 @@ static void refuses_hostile_extents(void **state) {
             assert_int_equal(tw_last_status(context), TW_ERR_FORMAT);
         }
     }
+    memset(hostile + 4, 0, 4); /* no elements, in an array of no size */
+    refuses(hostile, sizeof hostile, TW_ERR_FORMAT);
 }
 
 static void refuses_cut_files(void **state) {

@@ -206,6 +206,19 @@ static void writes(void **state) {
     assert_int_equal(tw_npy_write(real, "/dev/full"), TW_ERR_IO);
 }
 
+/* The file that a tensor lies in is replaced, not emptied under it. */
+static void writes_over_its_own_mapping(void **state) {
+    (void)state;
+    assert_int_equal(tw_npy_write(counted(TW_F64, TW_SHAPE(2, 3, 4), 24), scratch), TW_OK);
+    tw_tensor *mapped = tw_npy_read(context, scratch);
+    check(mapped, TW_F64, TW_SHAPE(2, 3, 4));
+    assert_int_equal(tw_npy_write(mapped, scratch), TW_OK);
+    check(mapped, TW_F64, TW_SHAPE(2, 3, 4));
+    check(tw_npy_read(context, scratch), TW_F64, TW_SHAPE(2, 3, 4));
+    assert_int_equal(tw_npy_write(mapped, "tests"), TW_ERR_IO); /* a folder */
+    assert_non_null(strstr(tw_message(context), "npy file 'tests': cannot"));
+}
+
 /* Damage. */
 
 static size_t load(const char *path, unsigned char *bytes, size_t capacity) {
@@ -374,6 +387,7 @@ int main(void) {
         cmocka_unit_test(reads_every_form),
         cmocka_unit_test(reads_archives),
         cmocka_unit_test(writes),
+        cmocka_unit_test(writes_over_its_own_mapping),
         cmocka_unit_test(refuses_bad_headers),
         cmocka_unit_test(reads_loose_headers),
         cmocka_unit_test(refuses_cut_and_changed_files),

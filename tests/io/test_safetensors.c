@@ -229,6 +229,24 @@ static void lying_offsets(void **state) {
 #undef F32
 }
 
+/* A header of a million pairs would keep a reader busy for an hour. */
+static void too_much_metadata(void **state) {
+    (void)state;
+    enum { PAIRS = 1000000 };
+    FILE *file = fopen(path, "wb");
+    const char before[] = "{\"__metadata__\":{", after[] = "}}";
+    uint64_t length = sizeof before + sizeof after - 2 + 12 * PAIRS - 1;
+    for (int i = 0; i < 8; i++) fputc((int)(length >> 8 * i & 255), file);
+    fputs(before, file);
+    for (int i = 0; i < PAIRS; i++) fprintf(file, "%s\"%06d\":\"\"", i ? "," : "", i);
+    fputs(after, file);
+    assert_int_equal(fclose(file), 0);
+    tw_store *store = tw_store_new(context, NULL);
+    assert_int_equal(tw_store_load(store, path), TW_ERR_UNSUPPORTED);
+    assert_non_null(strstr(tw_message(context), "1000000 pairs"));
+    tw_store_free(store);
+}
+
 static void lying_headers(void **state) {
     (void)state;
     refuses("", 0, TW_ERR_FORMAT);
@@ -371,6 +389,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(cut_at_every_byte, begin, end),
         cmocka_unit_test_setup_teardown(changed_bytes, begin, end),
         cmocka_unit_test_setup_teardown(lying_offsets, begin, end),
+        cmocka_unit_test_setup_teardown(too_much_metadata, begin, end),
         cmocka_unit_test_setup_teardown(lying_headers, begin, end),
         cmocka_unit_test_setup_teardown(other_types, begin, end),
         cmocka_unit_test_setup_teardown(bad_paths, begin, end),
