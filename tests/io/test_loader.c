@@ -336,15 +336,8 @@ static void waiting_is_told_and_prefetch_hides_it(void **state) {
     double waited[2];
     for (int ahead = 0; ahead < 2; ahead++) {
         numbers user = {.delay = 0.01};
-<<<<<<< HEAD
         tw_loader *loader =
             loader_of(&user, BATCHES, &(tw_loader_opts){.batch = 1, .prefetch = ahead ? 2 : -1});
-=======
-        tw_dataset *dataset = dataset_of(&user, BATCHES);
-        tw_loader *loader =
-            tw_loader_new(dataset, &(tw_loader_opts){.batch = 1, .prefetch = ahead ? 2 : -1});
-        tw_dataset_free(dataset);
->>>>>>> reviewio
         tw_tensor *batch[2];
         while (!tw_loader_next(loader, batch)) sleep_for(0.04); /* the step */
         waited[ahead] = tw_loader_waited(loader);
@@ -470,31 +463,21 @@ static void *count_memory(void *user, void *old, size_t bytes) {
 static void a_thousand_epochs_in_the_same_memory(void **state) {
     (void)state;
     numbers user = {0};
-<<<<<<< HEAD
     atomic_int asked = 0;
     tw_context *outer = context;
     context = tw_context_new(&(tw_context_opts){.allocate = count_memory, .allocate_user = &asked});
-=======
-    tw_context *shared = context;
-    context = tw_context_new(&(tw_context_opts){.allocate = count_blocks});
->>>>>>> reviewio
     tw_loader *loader = loader_of(&user, 1000, &(tw_loader_opts){.batch = 64, .shuffle = true});
     tw_tensor *batch[2];
     int64_t before = 0;
     for (int epoch = 0; epoch < 1000; epoch++) {
-<<<<<<< HEAD
         if (epoch == 20) {
             asked = 0;
             before = resident_pages();
         }
-=======
-        if (epoch == 20) before = blocks;
->>>>>>> reviewio
         int64_t examples = 0;
         while (!tw_loader_next(loader, batch)) examples += tw_tensor_type(batch[0]).shape.dim[0];
         assert_int_equal(examples, 1000);
     }
-<<<<<<< HEAD
     assert_int_equal(asked, 0);
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__) /* they keep notes */
     assert_true(resident_pages() <= before + 16);
@@ -502,13 +485,6 @@ static void a_thousand_epochs_in_the_same_memory(void **state) {
     (void)before;
     tw_context_free(context);
     context = outer;
-=======
-    assert_int_equal(blocks, before);
-    tw_loader_free(loader);
-    tw_context_free(context);
-    assert_int_equal(blocks, 0);
-    context = shared;
->>>>>>> reviewio
 }
 
 int main(void) {
