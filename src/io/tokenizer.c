@@ -246,7 +246,7 @@ static tw_status take_merge(tw_tokenizer *t, const char *path, int64_t line, int
     tw_context *context = t->object.context;
     char shown[80];
     snprintf(shown, sizeof shown, "%.*s", (int)(length < 64 ? length : 64), text);
-    char *blank = memchr(text, ' ', length), *second = blank + 1;
+    char *blank = memchr(text, ' ', length), *second = blank ? blank + 1 : NULL;
     if (!blank || memchr(second, ' ', (size_t)(text + length - second)))
         return context_error(context, TW_ERR_FORMAT,
                              "tokenizer file '%s', line %lld: '%s'; expected two tokens with a "

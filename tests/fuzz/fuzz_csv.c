@@ -1,4 +1,4 @@
-/* CSV files. The first byte chooses the options, the rest is the file. NEEDS: src/io/csv.c */
+/* CSV files. The first byte chooses the options, the rest is the file. */
 #include "fuzz/datasets.h"
 #include "fuzz/fuzz.h"
 

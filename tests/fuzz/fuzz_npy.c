@@ -1,4 +1,4 @@
-/* NumPy arrays; what is read is written and read again. NEEDS: src/io/npy.c */
+/* NumPy arrays; what is read is written and read again. */
 #include <string.h>
 
 #include "fuzz/fuzz.h"

@@ -1,5 +1,4 @@
-/* NumPy archives: one array by its name, and all as a dataset, read from the first to the last.
- * NEEDS: src/io/npz.c */
+/* NumPy archives: one array by its name, and all as a dataset, read from the first to the last. */
 #include "fuzz/datasets.h"
 #include "fuzz/fuzz.h"
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <thalweg/run.h>
+#include <zlib.h>
 
 #include "io/image.h"
 #include "io/resize.h"
@@ -148,8 +149,37 @@ static void survives_damage(void **state) {
     }
 }
 
+/* The golden PNG with other sides, and the sum over its header that fits them. */
+static tw_status decode_sides(uint32_t width, uint32_t height) {
+    enum { LETTERS = 12, SIDES = 16, SUM = 29 };
+    tw_type type;
+    const uint8_t *bytes = elements("png/rgb", "file", &type);
+    size_t size = (size_t)type.shape.dim[0];
+    uint8_t *copy = malloc(size);
+    memcpy(copy, bytes, size);
+    for (int i = 0; i < 4; i++) {
+        copy[SIDES + i] = (uint8_t)(width >> (24 - 8 * i));
+        copy[SIDES + 4 + i] = (uint8_t)(height >> (24 - 8 * i));
+    }
+    uint32_t sum = (uint32_t)crc32(0, copy + LETTERS, SUM - LETTERS);
+    for (int i = 0; i < 4; i++) copy[SUM + i] = (uint8_t)(sum >> (24 - 8 * i));
+    tw_status status = decode_copy(copy, size);
+    free(copy);
+    return status;
+}
+
 static void refuses_hostile_sizes(void **state) {
     (void)state;
+    if (!lacks("libpng", png[0])) {
+        assert_int_equal(decode_sides(13, 9), TW_OK);
+        assert_int_equal(decode_sides(60000, 60000), TW_ERR_UNSUPPORTED);
+        assert_non_null(strstr(said, "60000 x 60000 pixels"));
+        assert_int_equal(decode_sides(8000, 8000), TW_ERR_FORMAT);
+        assert_non_null(strstr(said, "more than a file of"));
+        assert_int_equal(decode_sides(13, 10), TW_ERR_FORMAT);
+        assert_int_equal(decode_sides(0, 9), TW_ERR_FORMAT);
+        assert_int_equal(decode_sides(UINT32_MAX, 1), TW_ERR_FORMAT);
+    }
     if (!lacks("libjpeg", jpeg[0])) {
         tw_type type;
         const uint8_t *bytes = elements("jpeg/full", "file", &type);

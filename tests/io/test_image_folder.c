@@ -133,15 +133,17 @@ static void classes_are_sorted_folders(void **state) {
     tw_dataset_free(dataset);
 }
 
-/* 9 x 13 pixels. */
-static tw_dataset *plain(const tw_images_opts *opts) {
+/* A folder without classes; of one file, its picture is 9 x 13 pixels. */
+static tw_dataset *plain_of(int64_t count, const tw_images_opts *opts) {
     put("png/rgb", "a.png");
     tw_dataset *dataset = tw_dataset_images(context, folder, opts);
     if (!dataset) fail_msg("%s", tw_message(context));
     assert_int_equal(tw_dataset_columns(dataset), 1);
-    assert_int_equal(tw_dataset_count(dataset), 1);
+    assert_int_equal(tw_dataset_count(dataset), count);
     return dataset;
 }
+
+static tw_dataset *plain(const tw_images_opts *opts) { return plain_of(1, opts); }
 
 static void read_in(tw_dataset *dataset, int64_t epoch, float *out) {
     const int64_t index = 0;
@@ -256,6 +258,36 @@ static void crops_follow_seed_and_epoch(void **state) {
     tw_dataset_free(other);
 }
 
+/* A loader that starts at epoch 2 gives what one gives that came there by itself. */
+static void loaders_say_the_epoch(void **state) {
+    (void)state;
+    if (lacks_libraries()) skip();
+    put("jpeg/full", "b.jpg");
+    put("jpeg/colours", "c.jpg");
+    tw_dataset *dataset = plain_of(
+        3, &(tw_images_opts){.height = 8, .width = 8, .crop = 0.2, .flip = true, .seed = 9});
+    const tw_loader_opts opts = {.batch = 2, .shuffle = true, .seed = 4};
+    tw_loader *walks = tw_loader_new(dataset, &opts), *jumps = tw_loader_new(dataset, &opts);
+    tw_tensor *batch;
+    float first[2][2 * 8 * 8 * 3];
+    for (int epoch = 0; epoch < 2; epoch++) {
+        assert_int_equal(tw_loader_next(walks, &batch), TW_OK);
+        assert_int_equal(tw_tensor_get(batch, first[epoch], sizeof first[epoch]), TW_OK);
+        assert_int_equal(tw_loader_next(walks, &batch), TW_OK);
+        assert_int_equal(tw_loader_next(walks, &batch), TW_END);
+    }
+    assert_true(memcmp(first[0], first[1], sizeof first[0]) != 0);
+    assert_int_equal(tw_loader_next(walks, &batch), TW_OK);
+    assert_int_equal(tw_tensor_get(batch, first[0], sizeof first[0]), TW_OK);
+    assert_int_equal(tw_loader_seek(jumps, (tw_cursor){.epoch = 2}), TW_OK);
+    assert_int_equal(tw_loader_next(jumps, &batch), TW_OK);
+    assert_int_equal(tw_tensor_get(batch, first[1], sizeof first[1]), TW_OK);
+    assert_memory_equal(first[0], first[1], sizeof first[0]);
+    tw_loader_free(walks);
+    tw_loader_free(jumps);
+    tw_dataset_free(dataset);
+}
+
 static void refuses(const tw_images_opts *opts, tw_status status, const char *what) {
     assert_null(tw_dataset_images(context, folder, opts));
     assert_int_equal(tw_last_status(context), status);
@@ -349,6 +381,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(stretches_when_told, begin, end),
         cmocka_unit_test_setup_teardown(flips_half_of_the_epochs, begin, end),
         cmocka_unit_test_setup_teardown(crops_follow_seed_and_epoch, begin, end),
+        cmocka_unit_test_setup_teardown(loaders_say_the_epoch, begin, end),
         cmocka_unit_test_setup_teardown(refuses_folders, begin, end),
         cmocka_unit_test_setup_teardown(refuses_options, begin, end),
         cmocka_unit_test_setup_teardown(names_the_bad_file, begin, end),
