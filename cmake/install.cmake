@@ -22,6 +22,7 @@ install(TARGETS thalweg_static EXPORT static)
 install(EXPORT shared NAMESPACE Thalweg:: FILE ThalwegShared.cmake DESTINATION ${package_folder})
 install(EXPORT static NAMESPACE Thalweg:: FILE ThalwegStatic.cmake DESTINATION ${package_folder})
 install(DIRECTORY include/thalweg TYPE INCLUDE FILES_MATCHING PATTERN "*.h")
+install(FILES docs/thalweg.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 
 # -lNAME for each library, and where those lie that the linker would not find.
 set(thalweg_link_folders "")

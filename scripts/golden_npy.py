@@ -40,6 +40,8 @@ def make(folder):
     columns = dict(x=array("f4", (6, 2)), label=array("u1", (6,)), f=np.asfortranarray(array("i8", (6, 2, 2))))
     np.savez(folder / "npz_stored.npz", **columns)
     np.savez_compressed(folder / "npz_deflated.npz", **columns)
+    np.savez(folder / "npz_uneven.npz", x=array("f4", (6, 2)), label=array("u1", (5,)))
+    np.savez(folder / "npz_scalar.npz", x=array("f4", (6, 2)), rate=np.float32(2.5))
 
 
 def check(folder):

@@ -18,7 +18,7 @@ typedef struct cli_command {
 
 /* Each command's entry for main.c's table. */
 extern const cli_command demo_command, graph_command, operators_command, train_command,
-    eval_command, predict_command, summary_command, export_command;
+    eval_command, predict_command, summary_command, export_command, profile_command;
 
 typedef enum cli_option_kind {
     OPTION_FLAG = 1,

@@ -5,9 +5,9 @@
 
 #include "cli/cli.h"
 
-static const cli_command *const commands[] = {
-    &train_command,   &eval_command,  &predict_command,   &export_command,
-    &summary_command, &graph_command, &operators_command, &demo_command};
+static const cli_command *const commands[] = {&train_command,  &eval_command,      &predict_command,
+                                              &export_command, &profile_command,   &summary_command,
+                                              &graph_command,  &operators_command, &demo_command};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static int print_help(void) {

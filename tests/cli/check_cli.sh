@@ -21,12 +21,12 @@ refuses() {
 }
 
 runs 0 --help
-for word in train eval predict export summary demo graph operators --version; do says "$word"; done
+for word in train eval predict export profile summary demo graph operators --version; do says "$word"; done
 version=$(sed -n 's/^project(thalweg VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
 runs 0 --version
 says "thalweg $version"
 runs 2
-for command in train eval predict export summary demo graph operators; do
+for command in train eval predict export profile summary demo graph operators; do
     runs 0 "$command" --help
     says "thalweg $command"
     cp "$scratch/out" "$scratch/help"
@@ -97,3 +97,11 @@ done
 refuses 1 "cannot make the folder" demo --data "$scratch/data" --out "$scratch/data/train-labels-idx1-ubyte"
 truncate -s 100 "$scratch/data/t10k-images-idx3-ubyte"
 refuses 1 "t10k-images-idx3-ubyte" demo --data "$scratch/data" --out "$scratch/demo"
+
+# A profile: rows, what they leave over, and a trace that has an event for each instruction.
+runs 0 profile mlp --preset tiny --batch 4 --runs 3 --rows 2 --trace "$scratch/trace.json"
+says 'a training step of 4 examples, the median of 3'
+says 'outside of instructions'
+more=$(sed -n 's/.* \([0-9]*\) more$/\1/p' "$scratch/out")
+[[ $(grep -o '"ph":"X"' "$scratch/trace.json" | wc -l) == $((more + 2)) ]] || fail "the trace has other events"
+refuses 2 "whole number from 1" profile mlp --runs 0
