@@ -32,7 +32,7 @@ for command in train eval predict export profile summary demo graph operators; d
     cp "$scratch/out" "$scratch/help"
     runs 0 help "$command"
     cmp -s "$scratch/out" "$scratch/help" || fail "'help $command' differs from '$command --help'"
-    awk 'length > 100 { exit 1 }' "$scratch/out" || fail "'$command --help' has a long line"
+    awk 'length > 80 { exit 1 }' "$scratch/out" || fail "'$command --help' has a long line"
 done
 
 refuses 2 "did you mean 'demo'?" dmeo

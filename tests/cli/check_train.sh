@@ -124,6 +124,9 @@ runs 0 train "$model" "${data[@]}" --epochs $epochs --out "$part" --set hidden=1
 says "going on from step $step"
 runs 0 train "$model" "${data[@]}" --epochs $epochs --out "$whole" --set hidden=12 --overwrite
 cmp "$part/weights.safetensors" "$whole/weights.safetensors" || fail "weights after SIGTERM differ"
+[[ $(ls "$whole"/events.out.tfevents.* | wc -l) == 1 ]] || fail "--overwrite keeps the events of the run before"
+runs 0 train "$model" "${data[@]}" --epochs 1 --out "$whole" --set hidden=12 --resume
+says "epochs are done"
 cmp <(sed 's/"seconds.*//' "$part/log.jsonl") <(sed 's/"seconds.*//' "$whole/log.jsonl") || fail "logs after SIGTERM differ"
 refuses 1 "--resume goes on" train "$model" "${data[@]}" --out "$part"
 refuses 1 "batch" train "$model" "${data[@]}" --out "$part" --resume --set hidden=12 --batch 8
