@@ -133,18 +133,20 @@ refuses 1 "batch" train "$model" "${data[@]}" --out "$part" --resume --set hidde
 refuses 1 "is of preset 'small' and --set hidden=12" train "$model" "${data[@]}" --out "$part" --resume
 
 # Killed without a warning between two checkpoints.
-often=(train "$model" "${data[@]}" --epochs 16 --save-every 3 --set hidden=12)
+often=(train "$model" "${data[@]}" --save-every 3 --set hidden=12)
 rm -rf "$part"
-"$THALWEG" "${often[@]}" --out "$part" >"$scratch/out" 2>"$scratch/err" &
+"$THALWEG" "${often[@]}" --epochs 100000 --out "$part" >"$scratch/out" 2>"$scratch/err" &
 for ((i = 0; i < 1000; i++)); do
     ! ls "$part"/step-00002?.safetensors >/dev/null 2>&1 || break
     sleep 0.01
 done
 kill -KILL $!
 wait $! 2>/dev/null || true
-runs 0 "${often[@]}" --out "$part" --resume
+step=$(ls "$part" | sed -n 's/^step-0*\([0-9]*\)\.safetensors$/\1/p' | sort -n | tail -1)
+epochs=$((step / 8 + 2))
+runs 0 "${often[@]}" --epochs $epochs --out "$part" --resume
 says "going on from step"
-runs 0 "${often[@]}" --out "$whole" --overwrite
+runs 0 "${often[@]}" --epochs $epochs --out "$whole" --overwrite
 cmp "$part/weights.safetensors" "$whole/weights.safetensors" || fail "weights after SIGKILL differ"
 cmp <(sed 's/"seconds.*//' "$part/log.jsonl") <(sed 's/"seconds.*//' "$whole/log.jsonl") || fail "logs after SIGKILL differ"
 
