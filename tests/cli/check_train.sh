@@ -79,6 +79,9 @@ runs 0 predict "$model" --data "$scratch/test.csv" --weights "$whole" --out "$sc
 [[ $(head -c 6 "$scratch/p.npy" | tail -c 5) == NUMPY ]] || fail "no NPY file"
 [[ $(wc -c <"$scratch/p.npy") == $((128 + 45 * 3 * 4)) ]] || fail "NPY of $(wc -c <"$scratch/p.npy") bytes"
 
+refuses 2 "FILE.csv or FILE.npy" predict "$model" --data "$scratch/test.csv" --weights "$whole" --out "$scratch/p.npz"
+refuses 1 "has 1 column where model" train "$model" --data "$scratch/p.npy" --out "$scratch/alone"
+
 # export: the same predictions from weights alone; the graph.
 runs 0 export "$model" --weights "$whole" --out "$scratch/w.safetensors" --graph "$scratch/g.txt"
 runs 0 predict "$model" --data "$scratch/test.csv" --weights "$scratch/w.safetensors" "${one[@]}"
