@@ -83,8 +83,7 @@ int main(void) {
     tw_jit *train = tw_jit_new(c, vars, gpt_train, 2, 1, &nano, sizeof nano, &training);
     tw_jit *eval = tw_jit_new(c, vars, gpt_loss, 2, 1, &nano, sizeof nano, NULL);
     tw_tensor *batch[2], *loss = NULL, *val = NULL;
-    tw_status s =
-        tw_checkpoint_load("out/gpt", vars, data); /* weights, moments, step, data cursor */
+    tw_status s = tw_checkpoint_load("out/gpt", vars, data); /* weights, moments, step, cursor */
     if (s == TW_ERR_NOT_FOUND) s = TW_OK;
     while (!s && tw_store_step(vars) < STEPS) {
         if ((s = tw_loader_next(data, batch)) || (s = tw_jit_run(train, batch, &loss))) break;

@@ -160,7 +160,7 @@ static const char *make_one(tw_context *context, const char *folder) {
     int why = errno;
     struct stat facts;
     if (!stat(folder, &facts) && S_ISDIR(facts.st_mode)) return NULL;
-    errno = why; /* "File exists": one that is no folder */
+    errno = why == EEXIST ? ENOTDIR : why;
     return "cannot make the folder";
 }
 
