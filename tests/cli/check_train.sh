@@ -24,7 +24,7 @@ for command in train eval predict summary export; do
     runs 0 "$command" --help
     says "thalweg $command MODEL"
     says "FILE.so"
-    awk 'length > 100 { exit 1 }' "$scratch/out" || fail "'$command --help' has a long line"
+    awk 'length > 80 { exit 1 }' "$scratch/out" || fail "'$command --help' has a long line"
 done
 runs 0 train --help
 says "ended by SIGTERM"
