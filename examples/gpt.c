@@ -83,14 +83,14 @@ int main(void) {
     tw_jit *train = tw_jit_new(c, vars, gpt_train, 2, 1, &nano, sizeof nano, &training);
     tw_jit *eval = tw_jit_new(c, vars, gpt_loss, 2, 1, &nano, sizeof nano, NULL);
     tw_tensor *batch[2], *loss = NULL, *val = NULL;
-    tw_status s = tw_checkpoint_load("gpt", vars, data); /* weights, moments, step, data cursor */
+    tw_status s = tw_checkpoint_load("out/gpt", vars, data); /* weights, moments, step, cursor */
     if (s == TW_ERR_NOT_FOUND) s = TW_OK;
     while (!s && tw_store_step(vars) < STEPS) {
         if ((s = tw_loader_next(data, batch)) || (s = tw_jit_run(train, batch, &loss))) break;
         if (tw_store_step(vars) % 50) continue;
         if ((s = tw_loader_next(held, batch)) || (s = tw_jit_run(eval, batch, &val))) break;
         printf("%g %g\n", tw_tensor_item(loss), tw_tensor_item(val));
-        s = tw_checkpoint_save("gpt", vars, data);
+        s = tw_checkpoint_save("out/gpt", vars, data);
     }
     if (s) fprintf(stderr, "%s\n", tw_message(c));
     bool good = !s && (!val || tw_tensor_item(val) < 1.5);

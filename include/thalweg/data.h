@@ -86,7 +86,8 @@ TW_API tw_dataset *tw_dataset_cifar(tw_context *context, int n, const char *cons
 
 /*
  * Comma-separated values (RFC 4180; empty lines are passed over). Numbers are decimal, whatever the
- * locale: each becomes the nearest f32. A column with anything else is text.
+ * locale: each becomes the nearest f32. A column with anything else is text; a feature that is a number
+ * in more than nine rows of ten is refused, since a misprint would make codes of all its numbers.
  */
 typedef struct tw_csv_opts {
     char separator;    /* default ',' */

@@ -270,7 +270,12 @@ tw_dataset *data_read(tw_context *context, const data_choice *choice, const data
                       data_part part, const model_inputs *inputs, int needed) {
     tw_dataset *set = open_part(context, choice, place, part, inputs, needed);
     bool missing = !set && !choice->missing && strstr(tw_message(context), "fill_mean");
-    if (!set) cli_fail("%s%s", tw_message(context), missing ? "; here: --missing" : "");
+    /* Arrays of different lengths, which have no names in the library. */
+    if (!set && place->kind == DATA_NPY && tw_last_status(context) == TW_ERR_SHAPE)
+        cli_fail("'%s', then '%s': %s", choice->path, choice->label, tw_message(context));
+    else if (!set)
+        cli_fail("%s%s", tw_message(context),
+                 missing ? "; here: --missing mean, or --missing 0" : "");
     if (!set || tw_dataset_count(set) > 0) return set;
     cli_fail("'%s' has no examples", part == DATA_TEST ? place->test : place->train);
     tw_dataset_free(set);

@@ -316,8 +316,8 @@ static int run(int argc, char **argv) {
     };
     const cli_usage usage = {
         "demo", "[OPTION...]",
-        "Trains a convolutional network on Fashion-MNIST, 60000 small pictures of clothes in ten\n"
-        "classes, and reports loss and accuracy of each epoch.",
+        "Trains a convolutional network on Fashion-MNIST, 60000 small pictures of clothes\n"
+        "in ten classes, and reports loss and accuracy of each epoch.",
         options, print_more};
     int code = CLI_FINE;
     if (!options_read(&usage, argc, argv, NULL, 0, &code)) return code;

@@ -43,6 +43,12 @@ static int column_named(const tw_dataset *set, const char *name) {
     return -1;
 }
 
+/* "features, label"; a column without a name adds nothing. */
+static void add_name(char *words, size_t size, const char *name) {
+    size_t used = strlen(words);
+    if (*name) snprintf(words + used, size - used, "%s%s", used ? ", " : "", name);
+}
+
 /* By names; inputs without one of theirs take the other columns in order. */
 static int match(fitting *fit) {
     const model_inputs *inputs = fit->inputs;
@@ -62,13 +68,12 @@ static int match(fitting *fit) {
     }
     if (columns == n || (columns > n && n < inputs->n)) return CLI_FINE;
     char there[512] = "", wanted[512] = "";
-    for (int k = 0; k < columns; k++)
-        snprintf(there + strlen(there), sizeof there - strlen(there), " %s",
-                 tw_dataset_name(set, k));
-    for (int i = 0; i < n; i++)
-        snprintf(wanted + strlen(wanted), sizeof wanted - strlen(wanted), " %s", inputs->name[i]);
-    return cli_fail("'%s' has %d column%s (%s ) where model '%s' takes %d (%s )", fit->what,
-                    columns, columns == 1 ? "" : "s", there, inputs->model, n, wanted);
+    for (int k = 0; k < columns; k++) add_name(there, sizeof there, tw_dataset_name(set, k));
+    for (int i = 0; i < n; i++) add_name(wanted, sizeof wanted, inputs->name[i]);
+    bool bare = !there[0] && columns < n; /* an array in a file of its own */
+    return cli_fail("'%s' has %d column%s%s%s%s where model '%s' takes %d (%s)%s", fit->what,
+                    columns, columns == 1 ? "" : "s", *there ? " (" : "", there, *there ? ")" : "",
+                    inputs->model, n, wanted, bare ? "; --label names the labels' file" : "");
 }
 
 static int refuse_type(const fitting *fit, int i) {

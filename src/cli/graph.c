@@ -73,7 +73,10 @@ static int show(tw_context *context, const request *asked) {
     if (asked->program) return print_program(context, graph, asked, in, out);
     if (asked->passes) {
         const char *list = strcmp(asked->passes, "all") ? asked->passes : NULL;
-        return cli_print_string(context, tw_graph_print_passes(graph, list));
+        char *words = tw_graph_print_passes(graph, list);
+        if (!words && tw_last_status(context) == TW_ERR_NOT_FOUND)
+            return cli_misuse("%s", tw_message(context));
+        return cli_print_string(context, words);
     }
     if (asked->summary) return cli_print_string(context, tw_graph_summary(graph));
     if (asked->svg) return draw(context, graph, asked->svg);

@@ -38,8 +38,8 @@ static int run(int argc, char **argv) {
     const cli_option options[] = {{0}};
     const cli_usage usage = {
         "operators", "[NAME]",
-        "Prints what the operator table says, as Markdown: of one operator, or of all with an\n"
-        "index. docs/operators.md is the latter.",
+        "Prints what the operator table says, as Markdown: of one operator, or of all\n"
+        "with an index. docs/operators.md is the latter.",
         options, print_examples};
     const char *name = NULL;
     int code = CLI_FINE;

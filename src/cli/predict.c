@@ -194,6 +194,11 @@ static void print_more(void) {
            "  thalweg predict my_model.c --data new.csv --weights out/f --out answers.npy\n");
 }
 
+static bool ends_with(const char *path, const char *end) {
+    size_t length = path ? strlen(path) : 0, n = strlen(end);
+    return length > n && !strcmp(path + length - n, end);
+}
+
 static int run(int argc, char **argv) {
     trained_settings s = {.batch = 256};
     prediction it = {0};
@@ -212,8 +217,9 @@ static int run(int argc, char **argv) {
     if (!options_read(&usage, argc, argv, &s.model.word, 1, &code)) return code;
     if (!s.data.path)
         return cli_misuse("for which data? --data PATH; see 'thalweg predict --help'");
-    size_t length = it.path ? strlen(it.path) : 0;
-    it.numpy = length > 4 && !strcmp(it.path + length - 4, ".npy");
+    it.numpy = ends_with(it.path, ".npy");
+    if (ends_with(it.path, ".npz"))
+        return cli_misuse("--out takes FILE.csv or FILE.npy, not '%s'", it.path);
     code = trained_open(&it.trained, "predict", &s);
     if (!code) code = perform(&it);
     if (it.file && it.file != stdout) fclose(it.file);

@@ -1,10 +1,12 @@
 /* A line of JSON for each step and each epoch is the log itself; the curve is drawn from it. */
 #include "cli/record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <thalweg/graph.h>
 
 #include <cJSON.h>
@@ -66,6 +68,18 @@ static bool keep_lines(run_record *record, int64_t most) {
     if (again) good = !fclose(again) && good;
     text_drop(&kept);
     return good || fail_path(record, "write");
+}
+
+bool record_clear(const char *folder) {
+    static const char begin[] = "events.out.tfevents.";
+    DIR *list = opendir(folder);
+    bool good = list != NULL;
+    for (const struct dirent *entry; good && (entry = readdir(list));)
+        if (!strncmp(entry->d_name, begin, sizeof begin - 1))
+            good = !unlinkat(dirfd(list), entry->d_name, 0);
+    if (!good) cli_fail("cannot clear '%s': %s", folder, strerror(errno));
+    if (list) closedir(list);
+    return good;
 }
 
 bool record_begin(run_record *record, tw_context *context, const char *folder, const char *path,

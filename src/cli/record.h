@@ -34,6 +34,8 @@ typedef struct record_epoch {
  */
 bool record_begin(run_record *record, tw_context *context, const char *folder, const char *path,
                   int64_t kept);
+/* Removes the events of an earlier run: TensorBoard would draw both as one. */
+bool record_clear(const char *folder);
 /* A step's loss at `epoch`, a fraction of epochs done. */
 bool record_step(run_record *record, int64_t step, double epoch, double loss);
 bool record_add(run_record *record, const record_epoch *epoch);

@@ -212,6 +212,9 @@ static int stop_by_signal(training *run) {
 
 static int train(training *run) {
     bool stop = false;
+    if (run->epoch >= run->settings->epochs)
+        printf("the %lld epochs are done; a larger --epochs goes on\n",
+               (long long)run->settings->epochs);
     while (!stop && run->epoch < run->settings->epochs) {
         progress bar;
         score held_out;
@@ -350,7 +353,7 @@ static bool clear_folder(const training *run) {
     }
     if (settings->resume || !join(run, "best.safetensors", path)) return settings->resume;
     remove(path); /* may not be there */
-    return true;
+    return !settings->overwrite || record_clear(settings->out);
 }
 
 static bool prepare(training *run) {

@@ -46,6 +46,7 @@ typedef struct csv_column {
     /* What the survey has seen: */
     bool late; /* found to be text after cells that looked like numbers */
     int64_t missing, others;
+    int64_t numeric; /* of a column of texts: fields that are numbers */
     csv_place first_missing, first_text;
     char example[48]; /* the first text */
 } csv_column;

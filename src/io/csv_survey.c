@@ -42,6 +42,37 @@ static void show(char *out, size_t capacity, const csv_field *field) {
     snprintf(out, capacity, "%.*s%s", (int)length, field->begin, cut ? "..." : "");
 }
 
+static csv_use *use_of(const survey *s, const csv_column *column) {
+    return &s->file->uses[column - s->file->columns];
+}
+
+/* A text column is told from a misprint among numbers by how many of its fields are numbers. */
+static void count_numeric(const survey *s, csv_column *column, const csv_field *field) {
+    float number;
+    csv_cell cell = csv_classify(s->file, field, &number);
+    if (cell == CSV_CELL_NUMBER) column->numeric++;
+    if (cell != CSV_CELL_TEXT || column->example[0]) return;
+    column->first_text = s->place;
+    show(column->example, sizeof column->example, field);
+}
+
+static tw_status check_misprints(csv_file *file) {
+    survey s = {.file = file};
+    for (int i = 0; i < file->count; i++) {
+        const csv_column *column = &file->columns[i];
+        int64_t texts = file->rows - column->missing - column->numeric;
+        if (file->uses[i].kind != CSV_TEXT || column->label || !texts ||
+            column->numeric / 9 <= texts)
+            continue;
+        return refuse(
+            &s, column->first_text, column,
+            "'%s' is no number, and %lld other fields of the column are; expected a number "
+            "in every row: correct it, or name it in tw_csv_opts.missing",
+            column->example, (long long)column->numeric);
+    }
+    return TW_OK;
+}
+
 static tw_status add_text(survey *s, csv_column *column, const csv_field *field) {
     const char *bytes;
     size_t length, room = (size_t)(field->end - field->begin);
@@ -53,6 +84,7 @@ static tw_status add_text(survey *s, csv_column *column, const csv_field *field)
     }
     csv_text(s->file, field, s->scratch, &bytes, &length);
     column->missing += !length;
+    if (!column->label) count_numeric(s, column, field);
     if (!length && column->label)
         return refuse(s, s->place, column,
                       "the label is missing; expected one in every row (what means that is in "
@@ -67,10 +99,6 @@ static tw_status add_text(survey *s, csv_column *column, const csv_field *field)
                       "tw_csv_opts.columns",
                       CSV_TEXTS, (long long)column->first_text.row + 1, column->example);
     return TW_OK;
-}
-
-static csv_use *use_of(const survey *s, const csv_column *column) {
-    return &s->file->uses[column - s->file->columns];
 }
 
 static tw_status becomes_text(survey *s, csv_column *column, const csv_field *field) {
@@ -238,15 +266,16 @@ tw_status csv_survey(csv_file *file) {
     tw_status status = pass(file);
     bool again = false;
     for (int i = 0; i < file->count && !status; i++) again = again || file->columns[i].late;
-    if (!again) return status;
+    if (!again) return status ? status : check_misprints(file);
     for (int i = 0; i < file->count; i++) {
         csv_column *column = &file->columns[i];
-        column->missing = column->others = 0;
+        column->missing = column->others = column->numeric = 0;
         file->uses[i].numbers = 0;
         file->uses[i].sum = 0;
         if (file->uses[i].kind != CSV_TEXT) continue;
         spelling_end(&column->texts);
         spelling_start(&column->texts, file->context);
     }
-    return pass(file);
+    status = pass(file);
+    return status ? status : check_misprints(file);
 }

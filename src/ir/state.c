@@ -78,7 +78,10 @@ tw_value graph_declare(tw_graph *graph, const char *path, tw_type type, tw_init 
         return poison;
     }
     if (!shape_known(type.shape)) {
-        graph_error(graph, TW_ERR_SHAPE, "variable \"%s\": its extents must be numbers", path);
+        graph_error(
+            graph, TW_ERR_SHAPE,
+            "variable \"%s\": its extents must be numbers from 0 on, not symbols or negative",
+            path);
         return poison;
     }
     variable_spec spec = {arena_copy_string(&graph->module->arena, path), type, init, trainable};

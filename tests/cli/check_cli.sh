@@ -32,7 +32,7 @@ for command in train eval predict export profile summary demo graph operators; d
     cp "$scratch/out" "$scratch/help"
     runs 0 help "$command"
     cmp -s "$scratch/out" "$scratch/help" || fail "'help $command' differs from '$command --help'"
-    awk 'length > 100 { exit 1 }' "$scratch/out" || fail "'$command --help' has a long line"
+    awk 'length > 80 { exit 1 }' "$scratch/out" || fail "'$command --help' has a long line"
 done
 
 refuses 2 "did you mean 'demo'?" dmeo
@@ -49,6 +49,7 @@ refuses 2 "did you mean 'softmax'?" operators sofmax
 refuses 2 "no operator 'xyzzy'" operators xyzzy
 refuses 2 "has no preset 'huge'" graph mlp --preset huge
 refuses 2 "exclude each other" graph mlp --text --dot
+refuses 2 'there is no pass "fald"' graph mlp --passes fald
 refuses 2 "exclude each other" graph mlp --train --forward
 refuses 2 "takes no value" graph mlp --dot=3
 refuses 1 "dataset-fashion-mnist" demo --data "$scratch/none" --out "$scratch/demo"

@@ -24,7 +24,7 @@ for command in train eval predict summary export; do
     runs 0 "$command" --help
     says "thalweg $command MODEL"
     says "FILE.so"
-    awk 'length > 100 { exit 1 }' "$scratch/out" || fail "'$command --help' has a long line"
+    awk 'length > 80 { exit 1 }' "$scratch/out" || fail "'$command --help' has a long line"
 done
 runs 0 train --help
 says "ended by SIGTERM"
@@ -79,6 +79,9 @@ runs 0 predict "$model" --data "$scratch/test.csv" --weights "$whole" --out "$sc
 [[ $(head -c 6 "$scratch/p.npy" | tail -c 5) == NUMPY ]] || fail "no NPY file"
 [[ $(wc -c <"$scratch/p.npy") == $((128 + 45 * 3 * 4)) ]] || fail "NPY of $(wc -c <"$scratch/p.npy") bytes"
 
+refuses 2 "FILE.csv or FILE.npy" predict "$model" --data "$scratch/test.csv" --weights "$whole" --out "$scratch/p.npz"
+refuses 1 "has 1 column where model" train "$model" --data "$scratch/p.npy" --out "$scratch/alone"
+
 # export: the same predictions from weights alone; the graph.
 runs 0 export "$model" --weights "$whole" --out "$scratch/w.safetensors" --graph "$scratch/g.txt"
 runs 0 predict "$model" --data "$scratch/test.csv" --weights "$scratch/w.safetensors" "${one[@]}"
@@ -124,6 +127,9 @@ runs 0 train "$model" "${data[@]}" --epochs $epochs --out "$part" --set hidden=1
 says "going on from step $step"
 runs 0 train "$model" "${data[@]}" --epochs $epochs --out "$whole" --set hidden=12 --overwrite
 cmp "$part/weights.safetensors" "$whole/weights.safetensors" || fail "weights after SIGTERM differ"
+[[ $(ls "$whole"/events.out.tfevents.* | wc -l) == 1 ]] || fail "--overwrite keeps the events of the run before"
+runs 0 train "$model" "${data[@]}" --epochs 1 --out "$whole" --set hidden=12 --resume
+says "epochs are done"
 cmp <(sed 's/"seconds.*//' "$part/log.jsonl") <(sed 's/"seconds.*//' "$whole/log.jsonl") || fail "logs after SIGTERM differ"
 refuses 1 "--resume goes on" train "$model" "${data[@]}" --out "$part"
 refuses 1 "batch" train "$model" "${data[@]}" --out "$part" --resume --set hidden=12 --batch 8

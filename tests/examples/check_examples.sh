@@ -12,7 +12,7 @@ for file in "$source"/examples/*.c; do
   grep -q "^- \[$name.c\]($name.c)" "$source/examples/README.md" || { echo "$name: no line in the README"; bad=1; }
   mkdir "$work/$name"
   cd "$work/$name"
-  "$BUILD/examples/$name" >out 2>&1 || { echo "examples/$name gives $?:"; tail -n 5 out; bad=1; }
-  tail -n 1 out
+  "$BUILD/examples/$name" >printed 2>&1 || { echo "examples/$name gives $?:"; tail -n 5 printed; bad=1; }
+  tail -n 1 printed
 done
 exit $bad

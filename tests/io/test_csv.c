@@ -556,7 +556,7 @@ static void says_when_memory_is_out(void **state) {
     assert_non_null(file);
     fputs("a,b,c,y\n", file);
     for (int i = 0; i < 3000; i++)
-        fprintf(file, "%d,\"t\"\"%d\",%s%d,c%d\n", i, i % 70, i == 2000 ? "x" : "", i % 5, i % 3);
+        fprintf(file, "%d,\"t\"\"%d\",%s%d,c%d\n", i, i % 70, i >= 2000 ? "x" : "", i % 5, i % 3);
     assert_int_equal(fclose(file), 0);
     bool good = false;
     for (int64_t n = 0; !good; n++) {
@@ -574,8 +574,33 @@ static void says_when_memory_is_out(void **state) {
     }
 }
 
+/* A column of numbers with one text in it, wherever it stands, is a misprint; one with more is not. */
+static void a_misprint_among_numbers_is_refused(void **state) {
+    (void)state;
+    for (int texts = 1; texts <= 2; texts++)
+        for (int bad = 0; bad < 20; bad += 19) {
+            char text[512] = "a,b\n";
+            for (int i = 0; i < 20; i++)
+                strcat(text, (texts == 1 ? i == bad : i % 9 == bad % 9) ? "l0,1\n" : "10,1\n");
+            put(text);
+            tw_dataset *dataset = tw_dataset_csv(context, path, NULL);
+            char expected[256];
+            snprintf(expected, sizeof expected,
+                     "row %d (line %d), column 'a': 'l0' is no number, and 19 other fields of the "
+                     "column are; expected a number in every row: correct it, or name it in "
+                     "tw_csv_opts.missing",
+                     bad + 1, bad + 2);
+            if (texts == 1) assert_non_null(strstr(tw_message(context), expected));
+            assert_int_equal(dataset != NULL, texts == 2);
+            tw_dataset_free(dataset);
+        }
+    tw_csv_opts missing = {.missing = "l0", .fill_mean = true};
+    tw_dataset_free(opened("a,b\nl0,1\n1,1\n2,1\n", &missing));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_misprint_among_numbers_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(reads_numbers_and_classes, begin, end),
         cmocka_unit_test_setup_teardown(knows_the_format, begin, end),
         cmocka_unit_test_setup_teardown(takes_texts_apart, begin, end),
