@@ -56,7 +56,7 @@ static void print_row(const tw_profile_row *row, double whole) {
     if (strlen(row->operators) >= sizeof operators) strcpy(operators + OPERATORS_WIDTH - 3, "...");
     printf("%9.3f %5.1f%% %8.1f %7.1f  %-*s %s\n", 1e3 * row->seconds, 100 * row->seconds / whole,
            1e-9 * row->flops / row->seconds, 1e-9 * row->bytes / row->seconds, OPERATORS_WIDTH,
-           operators, row->scope);
+           operators, *row->scope ? row->scope : "(top)");
 }
 
 static int print_table(const tw_profile *profile, const request *asked) {
@@ -73,8 +73,9 @@ static int print_table(const tw_profile *profile, const request *asked) {
     for (int i = 0; i < shown; i++) print_row(row[i], whole);
     if (shown < n)
         printf("%9.3f %5.1f%% %17s %d more\n", 1e3 * rest, 100 * rest / whole, "", n - shown);
-    printf("%9.3f %5.1f%% %17s outside of instructions\n", 1e3 * (whole - inside),
-           100 * (whole - inside) / whole, "");
+    double outside = whole > inside ? whole - inside : 0; /* medians need not add up */
+    printf("%9.3f %5.1f%% %17s outside of instructions\n", 1e3 * outside, 100 * outside / whole,
+           "");
     printf("%9.3f  a %s of %lld examples, the median of %lld\n", 1e3 * whole,
            asked->forward ? "forward run" : "training step", (long long)asked->batch,
            (long long)asked->runs);
