@@ -31,7 +31,7 @@ static tw_status evaluate_nodes(int depth, tw_graph *function, tw_tensor **value
     for (size_t i = 0; i < function->nodes.count; i++) {
         const node *it = &function->nodes.at[i];
         tw_tensor *in[32] = {NULL};
-        if (!strcmp(it->op->name, "input")) continue;
+        if (node_is(it, "input")) continue;
         for (int k = 0; k < it->n_operands; k++)
             if (it->operand[k] != ABSENT) in[k] = value[it->operand[k]];
         tw_status status = evaluate_at(depth, function, it, in, &value[it->first_result]);

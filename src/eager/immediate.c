@@ -28,7 +28,7 @@ static tw_status read_variable(tw_graph *graph, const node *it, tw_tensor **out)
 static tw_status check_node(tw_graph *graph, const node *it, tw_tensor *const *in,
                             tw_tensor *const *out) {
     tw_context *context = graph->module->context;
-    if (!strcmp(it->op->name, "variable"))
+    if (node_is(it, "variable"))
         return check_data(context, "variable", it->attr[0].string, out[0]->type, out[0]->data);
     tw_type operand[TW_MAX_OPERANDS] = {{0}}, result[TW_MAX_RESULTS];
     const void *from[TW_MAX_OPERANDS] = {NULL};

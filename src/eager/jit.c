@@ -97,7 +97,7 @@ static const trace *find_trace(const tw_jit *jit, tw_tensor *const *in) {
         bool same = true;
         for (int k = 0; k < jit->n_in && same; k++) {
             tw_type type = traced_type(jit, k, in[k]->type);
-            same = type.dtype == it->type[k].dtype && shape_equal(type.shape, it->type[k].shape);
+            same = type_equal(type, it->type[k]);
         }
         if (same) return it;
     }

@@ -31,7 +31,7 @@ typedef struct factors {
 static bool adds_to_zeros(const tw_graph *graph, const node *at) {
     if (strcmp(at->op->name, "scatter") || at->attr[2].i != 0) return false;
     const node *base = &graph->nodes.at[graph->values.at[at->operand[0]].node];
-    return !strcmp(base->op->name, "splat") && base->attr[2].f == 0;
+    return node_is(base, "splat") && base->attr[2].f == 0;
 }
 
 /* Pieces of the updates would each add the base: a sum only where the base is zeros. */
@@ -45,7 +45,7 @@ static void reduce_over_updates(factors *list) {
 }
 
 static bool find_factors(tw_graph *graph, const node *at, factors *out) {
-    tw_type operand[CUT_OPERANDS] = {{0}}, result[TW_MAX_RESULTS];
+    tw_type operand[TW_MAX_OPERANDS] = {{0}}, result[TW_MAX_RESULTS];
     if (!at->op->factors) return false;
     for (int i = 0; i < at->n_operands; i++)
         if (at->operand[i] != ABSENT) operand[i] = graph->values.at[at->operand[i]].type;
@@ -157,7 +157,7 @@ static bool force_split(body_cut *c, uint32_t id, int dim) {
 }
 
 static bool cut_body_node(body_cut *c, const node *at) {
-    cut operand[CUT_OPERANDS] = {{0}};
+    cut operand[TW_MAX_OPERANDS] = {{0}};
     bool split = false, partial = false;
     for (int i = 0; i < at->n_operands; i++) {
         if (at->operand[i] == ABSENT) continue;
@@ -234,7 +234,7 @@ static bool plan_body(tw_graph *graph, const node *at, const cut *operand, const
             if (operand[i].kind == CUT_SPLIT) c->forced[in] = operand[i];
         }
     if (!run_body(c)) return false;
-    tw_type local[CUT_OPERANDS] = {{0}};
+    tw_type local[TW_MAX_OPERANDS] = {{0}};
     for (int i = 0, k = 0; i < at->n_operands; i++) {
         out->want[i] = -1;
         if (absent[i]) continue;
@@ -258,8 +258,8 @@ static bool cut_composite(tw_graph *graph, const node *at, const cut *operand, i
     arena *memory = &graph->module->arena;
     size_t functions = graph->module->functions.count;
     arena_mark mark = arena_save(memory);
-    tw_type types[CUT_OPERANDS] = {{0}};
-    bool absent[CUT_OPERANDS];
+    tw_type types[TW_MAX_OPERANDS] = {{0}};
+    bool absent[TW_MAX_OPERANDS];
     for (int i = 0; i < at->n_operands; i++) {
         absent[i] = at->operand[i] == ABSENT;
         if (!absent[i]) types[i] = graph->values.at[at->operand[i]].type;

@@ -19,10 +19,9 @@ typedef struct cut {
     tw_reduction reduction;
 } cut;
 
-enum { CUT_OPERANDS = 32 }; /* a node has no more */
-
 typedef struct cut_plan {
-    int8_t want[CUT_OPERANDS]; /* the axis along which a piece wants the operand cut, -1: whole */
+    int8_t
+        want[TW_MAX_OPERANDS]; /* the axis along which a piece wants the operand cut, -1: whole */
     cut result[TW_MAX_RESULTS];
 } cut_plan;
 

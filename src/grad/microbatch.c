@@ -27,7 +27,7 @@ static bool push_planned(pieces *p, const node *at, const cut_plan *plan, int le
     entry->in_pieces = plan != NULL;
     if (plan) entry->cut = *plan;
     if (level > p->last_level) p->last_level = level;
-    bool input = !strcmp(at->op->name, "input");
+    bool input = node_is(at, "input");
     for (int i = 0; i < at->n_results; i++) {
         piece_value *it = pieces_value(p, at->first_result + (uint32_t)i);
         if (!it) return false;
@@ -66,7 +66,7 @@ static bool plan_node(pieces *p, const node *at);
 /* A node of a composite's body, with fresh ids for its results. */
 static bool plan_expanded(pieces *p, const node *at, const node_meta *meta, uint32_t *map) {
     tw_graph *graph = p->graph;
-    uint32_t operand[CUT_OPERANDS];
+    uint32_t operand[TW_MAX_OPERANDS];
     node copy = *at;
     for (int i = 0; i < at->n_operands; i++)
         operand[i] = at->operand[i] == ABSENT ? ABSENT : map[at->operand[i]];
@@ -125,8 +125,8 @@ static bool expand_into(pieces *p, const node *at, tw_graph *body, uint32_t *map
 static bool plan_body(pieces *p, const node *at) {
     tw_graph *graph = p->graph, *body = NULL;
     if (at->op->meaning == TW_MEANS_BODY) {
-        tw_type types[CUT_OPERANDS] = {{0}};
-        bool absent[CUT_OPERANDS];
+        tw_type types[TW_MAX_OPERANDS] = {{0}};
+        bool absent[TW_MAX_OPERANDS];
         for (int i = 0; i < at->n_operands; i++) {
             absent[i] = at->operand[i] == ABSENT;
             if (!absent[i]) types[i] = graph->values.at[at->operand[i]].type;
@@ -164,7 +164,7 @@ static bool refuse(pieces *p, const node *at) {
 }
 
 static bool plan_node(pieces *p, const node *at) {
-    cut operand[CUT_OPERANDS] = {{0}};
+    cut operand[TW_MAX_OPERANDS] = {{0}};
     bool split = false;
     for (int i = 0; i < at->n_operands; i++) {
         if (at->operand[i] == ABSENT) continue;
@@ -177,7 +177,7 @@ static bool plan_node(pieces *p, const node *at) {
     if (p->graph->status) return false;
     if (at->op->meaning == TW_MEANS_BODY || operator_calls(at->op)) return plan_body(p, at);
     /* Pieces put together along their axis (a sparse gradient's rows) are whole anyway. */
-    if (!strcmp(at->op->name, "concat")) return plan_whole(p, at);
+    if (node_is(at, "concat")) return plan_whole(p, at);
     return refuse(p, at);
 }
 

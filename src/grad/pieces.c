@@ -98,7 +98,7 @@ static uint32_t append_local(pieces *p, const node *at, const uint32_t *operand,
 /* A piece of a whole value that is cheap to build as a piece; ABSENT without error: it is not. */
 static uint32_t rebuild(pieces *p, const node *at, int dim, int k) {
     tw_attr attr[32];
-    uint32_t operand[CUT_OPERANDS];
+    uint32_t operand[TW_MAX_OPERANDS];
     int n = operator_attr_count(at->op);
     cut_plan plan = {.want = {0}};
     if (n > 32 || at->n_results != 1) return ABSENT;
@@ -121,7 +121,7 @@ static uint32_t rebuild(pieces *p, const node *at, int dim, int k) {
 /* Whether `rebuild` gives the same for every k: a constant, or a broadcast along `dim`. */
 static bool is_same_for_all(pieces *p, const node *at, int dim) {
     cut_plan plan = {.want = {0}};
-    if (!strcmp(at->op->name, "splat")) return true;
+    if (node_is(at, "splat")) return true;
     if (!at->n_operands || at->op->meaning != TW_MEANS_MAP ||
         !cut_by_result(p->graph, at, dim, p->parts, &plan))
         return false;
@@ -200,7 +200,7 @@ static bool keep_piece(pieces *p, uint32_t id, uint32_t piece, int k) {
 bool pieces_append(pieces *p, const planned *entry, int k) {
     const node *at = &entry->node;
     const cut_plan *plan = &entry->cut;
-    uint32_t operand[CUT_OPERANDS];
+    uint32_t operand[TW_MAX_OPERANDS];
     p->graph->meta = at->meta;
     for (int i = 0; i < at->n_operands; i++) {
         operand[i] = at->operand[i];
@@ -228,9 +228,9 @@ static void adopt(tw_graph *graph, uint32_t id) {
 
 /* Up to 32 operands a node: concat of concats. */
 static uint32_t join(pieces *p, const uint32_t *piece, int n, int dim) {
-    uint32_t part[CUT_OPERANDS];
+    uint32_t part[TW_MAX_OPERANDS];
     int each = 1, count = 0;
-    while (each * CUT_OPERANDS < n) each *= CUT_OPERANDS;
+    while (each * TW_MAX_OPERANDS < n) each *= TW_MAX_OPERANDS;
     if (n == 1) return piece[0];
     for (int i = 0; i < n; i += each) {
         part[count] = join(p, piece + i, n - i < each ? n - i : each, dim);

@@ -6,6 +6,9 @@
 
 #include <thalweg/operators.h>
 
+#include "ir/dimension.h"
+#include "ops/rules.h"
+
 typedef struct contribution {
     uint32_t value, next; /* next + 1 in the list of contributions, 0 at the end */
 } contribution;
@@ -19,10 +22,6 @@ typedef struct sweep {
     uint32_t *first, *last; /* by value: its contributions, + 1 */
     VECTOR(contribution) contributions;
 } sweep;
-
-static bool is_float(tw_dtype dtype) {
-    return dtype == TW_F32 || dtype == TW_F64 || dtype == TW_F16 || dtype == TW_BF16;
-}
 
 static bool contribute(sweep *sweep, uint32_t to, uint32_t what) {
     contribution *added = VECTOR_PUSH(sweep->graph->module->context, &sweep->contributions);
@@ -68,8 +67,8 @@ static bool through_body(sweep *sweep, const node *at, const uint32_t *d_result,
     tw_graph *body;
     uint32_t results[TW_MAX_RESULTS];
     if (at->op->meaning == TW_MEANS_BODY) {
-        tw_type types[32] = {{0}};
-        bool absent[32];
+        tw_type types[TW_MAX_OPERANDS] = {{0}};
+        bool absent[TW_MAX_OPERANDS];
         for (int i = 0; i < at->n_operands; i++) {
             absent[i] = at->operand[i] == ABSENT;
             if (!absent[i]) types[i] = graph->values.at[at->operand[i]].type;
@@ -80,7 +79,7 @@ static bool through_body(sweep *sweep, const node *at, const uint32_t *d_result,
     }
     uint32_t from = (uint32_t)graph->nodes.count;
     /* Nodes of another epoch are never taken for the forward phase's, which would keep those. */
-    if (!strcmp(at->op->name, "checkpoint")) graph->meta.epoch++;
+    if (node_is(at, "checkpoint")) graph->meta.epoch++;
     if (!body || !graph_inline(graph, body, at->operand, results)) return false;
     return reverse(graph, from, at->n_results, results, d_result, at->n_operands, at->operand,
                    d_operand);
@@ -89,10 +88,10 @@ static bool through_body(sweep *sweep, const node *at, const uint32_t *d_result,
 static bool through_rule(sweep *sweep, const node *at, const uint32_t *d_result,
                          uint32_t *d_operand) {
     tw_graph *graph = sweep->graph;
-    tw_value operand[32] = {{0}}, d[32] = {{0}};
+    tw_value operand[TW_MAX_OPERANDS] = {{0}}, d[TW_MAX_OPERANDS] = {{0}};
     tw_value result[TW_MAX_RESULTS], given[TW_MAX_RESULTS] = {{0}};
-    tw_type types[32] = {{0}};
-    bool wanted[32] = {false};
+    tw_type types[TW_MAX_OPERANDS] = {{0}};
+    bool wanted[TW_MAX_OPERANDS] = {false};
     for (int i = 0; i < at->n_operands; i++) {
         if (at->operand[i] == ABSENT) continue;
         wanted[i] = sweep->reached[at->operand[i]];
@@ -118,16 +117,10 @@ static bool through_rule(sweep *sweep, const node *at, const uint32_t *d_result,
     return graph->status == TW_OK;
 }
 
-static bool same_type(tw_type a, tw_type b) {
-    bool same = a.dtype == b.dtype && a.shape.rank == b.shape.rank;
-    for (int i = 0; same && i < a.shape.rank; i++) same = a.shape.dim[i] == b.shape.dim[i];
-    return same;
-}
-
 static bool visit(sweep *sweep, uint32_t index) {
     tw_graph *graph = sweep->graph;
     node at = graph->nodes.at[index]; /* a copy: the array grows below */
-    uint32_t d_result[TW_MAX_RESULTS], d_operand[32];
+    uint32_t d_result[TW_MAX_RESULTS], d_operand[TW_MAX_OPERANDS];
     bool any = false;
     for (int i = 0; i < at.n_results; i++) {
         d_result[i] = collect(sweep, at.first_result + (uint32_t)i);
@@ -153,7 +146,8 @@ static bool visit(sweep *sweep, uint32_t index) {
     for (int i = 0; good && i < at.n_operands; i++) {
         if (at.operand[i] == ABSENT || d_operand[i] == ABSENT || !sweep->reached[at.operand[i]])
             continue;
-        if (!same_type(graph->values.at[d_operand[i]].type, graph->values.at[at.operand[i]].type)) {
+        if (!type_equal(graph->values.at[d_operand[i]].type,
+                        graph->values.at[at.operand[i]].type)) {
             graph_error(
                 graph, TW_ERR_SHAPE,
                 "%s: its vjp gives operand %d a gradient of another type than the operand's",
@@ -169,14 +163,15 @@ static bool visit(sweep *sweep, uint32_t index) {
 static void mark(sweep *sweep, int n_y, const uint32_t *y, int n_x, const uint32_t *x) {
     tw_graph *graph = sweep->graph;
     for (int i = 0; i < n_x; i++)
-        if (x[i] != ABSENT && is_float(graph->values.at[x[i]].type.dtype)) sweep->reached[x[i]] = 1;
+        if (x[i] != ABSENT && type_in(graph->values.at[x[i]].type.dtype, TYPES_FLOAT))
+            sweep->reached[x[i]] = 1;
     for (size_t i = sweep->from; i < sweep->nodes; i++) {
         const node *at = &graph->nodes.at[i];
         bool reached = false;
         for (int k = 0; k < at->n_operands; k++)
             reached |= at->operand[k] != ABSENT && sweep->reached[at->operand[k]];
         for (int k = 0; reached && k < at->n_results; k++)
-            if (is_float(graph->values.at[at->first_result + (uint32_t)k].type.dtype))
+            if (type_in(graph->values.at[at->first_result + (uint32_t)k].type.dtype, TYPES_FLOAT))
                 sweep->reached[at->first_result + (uint32_t)k] = 1;
     }
     graph_mark(graph, (size_t)n_y, y, sweep->live);

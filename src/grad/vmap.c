@@ -167,7 +167,7 @@ static bool copy_node(batching *b, const node *it, const uint32_t *operand) {
 static bool check_type(batching *b, const node *it, int i, uint32_t id) {
     tw_type have = without_examples(b->graph->values.at[id].type);
     tw_type want = b->body->values.at[it->first_result + (uint32_t)i].type;
-    if (have.dtype == want.dtype && shape_equal(have.shape, want.shape)) return true;
+    if (type_equal(have, want)) return true;
     graph_error(b->graph, TW_ERR_SHAPE,
                 "%s: its batch rule gives result %d of another type than the operator's",
                 it->op->name, i);

@@ -306,7 +306,7 @@ tw_status safetensors_check(const safetensors *file, const safetensors_entry *it
     int known = variable_find(&store->table, item->target);
     if (known < 0) return TW_OK;
     tw_type want = store->table.specs.at[known].type;
-    if (want.dtype == item->type.dtype && shape_equal(want.shape, item->type.shape)) return TW_OK;
+    if (type_equal(want, item->type)) return TW_OK;
     text message = {.context = file->context};
     text_add(&message, "'%s' is ", item->name);
     type_print(file->context, item->type, &message);

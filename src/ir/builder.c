@@ -65,7 +65,7 @@ static tw_status infer_by_body(tw_graph *graph, tw_signature *signature) {
     module *module = graph->module;
     size_t functions = module->functions.count;
     arena_mark mark = arena_save(&module->arena);
-    bool absent[TW_MAX_RANK * 4];
+    bool absent[TW_MAX_OPERANDS];
     for (int i = 0; i < signature->n_operands; i++) absent[i] = signature->operand[i].dtype == 0;
     tw_graph *body = graph_body(graph, signature->op, signature->n_operands, signature->operand,
                                 absent, signature->attr);
@@ -182,9 +182,10 @@ uint32_t graph_append(tw_graph *graph, const tw_operator *op, int n, const uint3
     if (graph->status) return NO_NODE;
     int least, most, results;
     operator_arity(op, &least, &most, &results);
-    if (n < least || n > most || n > 32 || results > TW_MAX_RESULTS) {
+    if (n < least || n > most || n > TW_MAX_OPERANDS || results > TW_MAX_RESULTS) {
         graph_error(graph, TW_ERR_ARGUMENT, "%s: %d operands given, %d to %d expected (%s)",
-                    op->name, n, least, most < 32 ? most : 32, op->operands);
+                    op->name, n, least, most < TW_MAX_OPERANDS ? most : TW_MAX_OPERANDS,
+                    op->operands);
         return NO_NODE;
     }
     tw_signature signature;
@@ -248,10 +249,10 @@ tw_value tw_apply(tw_graph *graph, const char *name, int n, const tw_value *oper
     operator_arity(op, &least, &most, &count);
     for (int i = 0; results && i < count; i++) results[i] = poison;
     if (graph->status) return poison;
-    uint32_t id[32];
-    if (n < 0 || n > 32 || (n && !operands)) {
-        graph_error(graph, TW_ERR_ARGUMENT, "%s: %d operands%s; at most 32 are served", name, n,
-                    n > 0 && !operands ? " at a NULL pointer" : "");
+    uint32_t id[TW_MAX_OPERANDS];
+    if (n < 0 || n > TW_MAX_OPERANDS || (n && !operands)) {
+        graph_error(graph, TW_ERR_ARGUMENT, "%s: %d operands%s; at most %d are served", name, n,
+                    n > 0 && !operands ? " at a NULL pointer" : "", TW_MAX_OPERANDS);
         return poison;
     }
     for (int i = 0; i < n; i++) {

@@ -8,7 +8,7 @@
 #include "ir/dimension.h"
 #include "ir/graph.h"
 
-enum { MOST_OPERANDS = 32, WHOLE = -1, PARTIAL = -2 };
+enum { MOST_ATTRIBUTES = 32, WHOLE = -1, PARTIAL = -2 };
 
 typedef struct factors {
     int n;
@@ -19,9 +19,9 @@ typedef struct factors {
 typedef struct scratch {
     const tw_signature *signature;
     tw_graph *graph, *body;
-    bool absent[MOST_OPERANDS];
-    uint32_t input[MOST_OPERANDS]; /* the body's value for each operand */
-    uint8_t *live;                 /* by node of the body */
+    bool absent[TW_MAX_OPERANDS];
+    uint32_t input[TW_MAX_OPERANDS]; /* the body's value for each operand */
+    uint8_t *live;                   /* by node of the body */
 } scratch;
 
 /* A cut on trial. */
@@ -41,7 +41,7 @@ static tw_type type_of(const scratch *s, uint32_t id) { return s->body->values.a
 
 static bool scratch_open(scratch *s, const tw_signature *signature) {
     *s = (scratch){.signature = signature};
-    if (signature->n_operands > MOST_OPERANDS) return false;
+    if (signature->n_operands > TW_MAX_OPERANDS) return false;
     s->graph = tw_graph_new(signature->context, NULL, TW_SYMBOLIC, NULL);
     if (!s->graph) return false;
     for (int i = 0; i < signature->n_operands; i++) s->absent[i] = !signature->operand[i].dtype;
@@ -247,10 +247,10 @@ static bool same_program(const trial *t, const tw_graph *other, int64_t up, int6
 static bool fits_at(const trial *t, const tw_factor_attr *follow, int64_t up, int64_t down) {
     const tw_signature *of = t->s->signature;
     tw_graph *graph = t->s->graph;
-    tw_type types[MOST_OPERANDS] = {{0}};
-    tw_attr attr[MOST_OPERANDS];
+    tw_type types[TW_MAX_OPERANDS] = {{0}};
+    tw_attr attr[MOST_ATTRIBUTES];
     int n_attr = operator_attr_count(of->op);
-    if (n_attr > MOST_OPERANDS) return false;
+    if (n_attr > MOST_ATTRIBUTES) return false;
     for (int i = 0; i < n_attr; i++) attr[i] = of->attr[i];
     if (follow->extent) {
         int64_t *entry = stated(of->op, *follow, &attr[follow->extent - 1]);
@@ -425,7 +425,7 @@ static bool derive_factors(scratch *s, factors *list) {
     t.used = context_allocate(context, body->nodes.count, sizeof *t.used);
     bool good = of && t.cut && t.used;
     for (size_t i = 0; good && i < body->nodes.count; i++) {
-        tw_type operand[MOST_OPERANDS], result[TW_MAX_RESULTS];
+        tw_type operand[TW_MAX_OPERANDS], result[TW_MAX_RESULTS];
         tw_signature signature = signature_of(s, &body->nodes.at[i], operand, result);
         if (s->live[i]) of[i].n = signature_factors(&signature, of[i].at);
     }
@@ -482,7 +482,7 @@ static bool add_flops(tw_graph *graph, const uint8_t *live, double *flops) {
     const scratch s = {.signature = &(tw_signature){.context = graph->module->context},
                        .body = graph};
     for (size_t i = 0; i < graph->nodes.count; i++) {
-        tw_type operand[MOST_OPERANDS], result[TW_MAX_RESULTS];
+        tw_type operand[TW_MAX_OPERANDS], result[TW_MAX_RESULTS];
         tw_signature part = signature_of(&s, &graph->nodes.at[i], operand, result);
         tw_cost cost = {0, 0};
         if (live && !live[i]) continue;

@@ -27,6 +27,7 @@ void dimension_print(const tw_context *context, int64_t dim, text *out); /* "2*n
 int64_t dimension_parse(tw_context *context, const char **at);
 
 bool shape_equal(tw_shape a, tw_shape b);
+bool type_equal(tw_type a, tw_type b);
 bool shape_known(tw_shape shape); /* no symbolic extent */
 /* Number of elements of a known shape, -1 on overflow. */
 int64_t shape_elements(tw_shape shape);

@@ -30,7 +30,7 @@ tw_graph *graph_body(tw_graph *graph, const tw_operator *op, int n, const tw_typ
     snprintf(name, sizeof name, "%.100s_%d", op->name, module->next_function++);
     tw_graph *body = graph_function(graph, name);
     if (!body) return NULL;
-    tw_value in[32] = {{0}}, out[TW_MAX_RESULTS] = {{0}};
+    tw_value in[TW_MAX_OPERANDS] = {{0}}, out[TW_MAX_RESULTS] = {{0}};
     for (int i = 0; i < n; i++) {
         operand_name(op, i, name, sizeof name);
         if (!absent[i]) in[i] = tw_input(body, name, operand[i].dtype, operand[i].shape);
@@ -55,7 +55,7 @@ tw_graph *graph_body(tw_graph *graph, const tw_operator *op, int n, const tw_typ
 /* Copies a node; map[] gives the new id of each old value and is extended. */
 static uint32_t copy_node(tw_graph *to, const tw_graph *from, uint32_t index, uint32_t *map) {
     const node *old = &from->nodes.at[index];
-    uint32_t operand[32];
+    uint32_t operand[TW_MAX_OPERANDS];
     for (int i = 0; i < old->n_operands; i++)
         operand[i] = old->operand[i] == ABSENT ? ABSENT : map[old->operand[i]];
     const node_meta meta = to->meta;

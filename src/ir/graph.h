@@ -31,6 +31,10 @@ typedef struct node {
     node_meta meta;
 } node;
 
+static inline bool node_is(const node *it, const char *name) {
+    return strcmp(it->op->name, name) == 0;
+}
+
 #define ABSENT UINT32_MAX
 #define NO_NODE UINT32_MAX
 

@@ -279,7 +279,7 @@ static bool bind(parser *p, const node *made) {
     for (size_t i = 0; i < p->results.count; i++) {
         uint32_t id = made->first_result + (uint32_t)i;
         tw_type given = p->types.at[i], type = p->graph->values.at[id].type;
-        if (given.dtype != type.dtype || !shape_equal(given.shape, type.shape)) {
+        if (!type_equal(given, type)) {
             text is = {.context = p->context};
             type_print(p->context, type, &is);
             char *word = text_take(&is);

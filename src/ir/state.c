@@ -8,7 +8,7 @@ static const char run_path[] = "random/run";
 
 /* Refuses a type that is not the one the path has. */
 static bool agrees(tw_graph *graph, const char *path, tw_type have, tw_type want) {
-    if (have.dtype == want.dtype && shape_equal(have.shape, want.shape)) return true;
+    if (type_equal(have, want)) return true;
     tw_context *context = graph->module->context;
     text types = {.context = context};
     type_print(context, have, &types);

@@ -92,7 +92,7 @@ static bool flops_of(const summary *s, const node *it, double *flops) {
 /* A reshape is another view of what it reads. */
 static double bytes_of(const summary *s, const node *it, int result) {
     uint32_t id = it->first_result + (uint32_t)result;
-    if (!strcmp(it->op->name, "reshape") || !strcmp(it->op->name, "splat")) return 0;
+    if (node_is(it, "reshape") || node_is(it, "splat")) return 0;
     if (s->trains && !s->kept[id]) return 0;
     tw_type type = s->graph->values.at[id].type;
     if (!shape_known(type.shape)) return NAN;

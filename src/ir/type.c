@@ -42,6 +42,10 @@ bool shape_equal(tw_shape a, tw_shape b) {
     return true;
 }
 
+bool type_equal(tw_type a, tw_type b) {
+    return a.dtype == b.dtype && shape_equal(a.shape, b.shape);
+}
+
 bool shape_known(tw_shape shape) {
     if (!rank_fits(shape)) return false;
     for (int i = 0; i < shape.rank; i++)

@@ -29,8 +29,7 @@ static int refuse_type(const variable_table *table, const variable_spec *known, 
  * file does not know). */
 static int declare_again(variable_table *table, int i, const variable_spec *spec) {
     variable_spec *known = &table->specs.at[i];
-    if (known->type.dtype != spec->type.dtype || !shape_equal(known->type.shape, spec->type.shape))
-        return refuse_type(table, known, spec->type);
+    if (!type_equal(known->type, spec->type)) return refuse_type(table, known, spec->type);
     known->trainable = known->trainable || spec->trainable;
     return i;
 }

@@ -50,10 +50,6 @@ static tw_status broken_type(const verifier *v, const char *what, tw_type is, tw
     return status;
 }
 
-static bool types_equal(tw_type a, tw_type b) {
-    return a.dtype == b.dtype && shape_equal(a.shape, b.shape);
-}
-
 /* Whether operand i's name ends with '?'; those past the last name are as the last. */
 static bool is_optional(const tw_operator *op, int i) {
     const char *word = op->operands;
@@ -170,7 +166,7 @@ static tw_status check_types(const verifier *v, const node *n) {
     context_release(v->context, absent);
     for (int i = 0; status == TW_OK && i < n->n_results; i++) {
         tw_type is = v->graph->values.at[n->first_result + (uint32_t)i].type;
-        if (!types_equal(is, result[i])) status = broken_type(v, "a result", is, result[i]);
+        if (!type_equal(is, result[i])) status = broken_type(v, "a result", is, result[i]);
     }
     return status;
 }
@@ -187,12 +183,12 @@ static tw_status check_call(const verifier *v, const node *n, const tw_graph *fu
     for (int i = 0; i < n->n_operands; i++) {
         tw_type is = v->graph->values.at[n->operand[i]].type;
         tw_type should = function->values.at[function->inputs.at[i]].type;
-        if (!types_equal(is, should)) return broken_type(v, "an operand", is, should);
+        if (!type_equal(is, should)) return broken_type(v, "an operand", is, should);
     }
     for (int i = 0; i < n->n_results; i++) {
         tw_type is = v->graph->values.at[n->first_result + (uint32_t)i].type;
         tw_type should = function->values.at[function->outputs.at[i]].type;
-        if (!types_equal(is, should)) return broken_type(v, "a result", is, should);
+        if (!type_equal(is, should)) return broken_type(v, "a result", is, should);
     }
     return TW_OK;
 }
@@ -205,7 +201,7 @@ static const graph_variable *variable_at(const tw_graph *graph, const char *path
 
 /* What an operator's own name asks for. */
 static tw_status check_special(const verifier *v, const node *n) {
-    bool call = operator_calls(n->op), variable = strcmp(n->op->name, "variable") == 0;
+    bool call = operator_calls(n->op), variable = node_is(n, "variable");
     for (int i = 0; (call || variable) && n->op->attributes && n->op->attributes[i].name; i++) {
         const tw_attr_spec *spec = &n->op->attributes[i];
         if (call && spec->kind == TW_ATTR_FUNCTION) return check_call(v, n, n->attr[i].function);
@@ -213,7 +209,7 @@ static tw_status check_special(const verifier *v, const node *n) {
         const graph_variable *known = variable_at(v->graph, n->attr[i].string);
         tw_type is = v->graph->values.at[n->first_result].type;
         if (!known) return broken(v, "the graph has no variable \"%s\"", n->attr[i].string);
-        if (!types_equal(is, known->spec.type)) return broken_type(v, "it", is, known->spec.type);
+        if (!type_equal(is, known->spec.type)) return broken_type(v, "it", is, known->spec.type);
     }
     return TW_OK;
 }
@@ -249,8 +245,8 @@ static tw_status check_variable(const verifier *v, size_t i) {
     if (strcmp(made->op->name, "variable") != 0)
         return broken(v, "variable \"%s\" does not start from a variable node", path);
     tw_type is = graph->values.at[variable->current].type;
-    return types_equal(is, variable->spec.type) ? TW_OK
-                                                : broken_type(v, path, is, variable->spec.type);
+    return type_equal(is, variable->spec.type) ? TW_OK
+                                               : broken_type(v, path, is, variable->spec.type);
 }
 
 static tw_status check_tables(const verifier *v) {
@@ -278,7 +274,7 @@ static tw_status check_tables(const verifier *v) {
         if (!is_computed(graph, a->value, all))
             return broken(v, "assign to \"%s\": value %u is not computed", spec->path, a->value);
         tw_type is = graph->values.at[a->value].type;
-        if (!types_equal(is, spec->type)) return broken_type(v, spec->path, is, spec->type);
+        if (!type_equal(is, spec->type)) return broken_type(v, spec->path, is, spec->type);
     }
     return TW_OK;
 }

@@ -73,7 +73,7 @@ tw_value batch_part(tw_value x, int axis, int64_t groups, int64_t size) {
 
 /* One example of zeros tells the results' types. */
 void batch_of_none(tw_graph *graph, tw_batch *rule) {
-    tw_value in[32], result[TW_MAX_RESULTS];
+    tw_value in[TW_MAX_OPERANDS], result[TW_MAX_RESULTS];
     for (int i = 0; i < rule->n_operands; i++) {
         const tw_type *type = &rule->operand_type[i];
         in[i] = type->dtype ? tw_zeros(graph, type->dtype, type->shape) : (tw_value){0};
@@ -86,7 +86,7 @@ void batch_of_none(tw_graph *graph, tw_batch *rule) {
 }
 
 void batch_rows(tw_graph *graph, tw_batch *rule) {
-    tw_value in[32];
+    tw_value in[TW_MAX_OPERANDS];
     if (rule->size == 0) {
         batch_of_none(graph, rule);
         return;

@@ -27,7 +27,7 @@ static tw_status infer_call(tw_signature *signature) {
     for (int i = 0; i < signature->n_operands; i++) {
         tw_type want = function->values.at[function->inputs.at[i]].type;
         tw_type have = signature->operand[i];
-        if (have.dtype == want.dtype && shape_equal(have.shape, want.shape)) continue;
+        if (type_equal(have, want)) continue;
         return tw_refuse(signature, TW_ERR_SHAPE,
                          "operand %d is not of the type of input %d of @%s", i, i, function->name);
     }
@@ -181,7 +181,7 @@ static void build_gradient(tw_graph *graph, const tw_value *in, tw_value *out, c
     for (int i = 0; i < of->n_in; i++) {
         if (!out[i].graph) out[i] = tw_literal(in[i], 0);
         tw_type want = tw_type_of(in[i]), have = tw_type_of(out[i]);
-        if (tw_ok(out[i]) && (have.dtype != want.dtype || !shape_equal(have.shape, want.shape)))
+        if (tw_ok(out[i]) && (!type_equal(have, want)))
             tw_fail(graph,
                     "tw_custom_gradient: the gradient of input %d is of another type than it", i);
     }

@@ -230,7 +230,7 @@ tw_value rule_batched(const tw_batch *rule, int i) {
 }
 
 void rule_batch_leading(tw_graph *graph, tw_batch *rule) {
-    tw_value in[32];
+    tw_value in[TW_MAX_OPERANDS];
     for (int i = 0; i < rule->n_operands; i++) in[i] = rule_batched(rule, i);
     tw_apply(graph, rule->op->name, rule->n_operands, in, rule->attr, rule->result);
 }

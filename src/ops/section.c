@@ -403,7 +403,7 @@ static void concat_vjp(tw_graph *graph, tw_vjp *rule) {
 }
 
 static void concat_batch(tw_graph *graph, tw_batch *rule) {
-    tw_value in[32];
+    tw_value in[TW_MAX_OPERANDS];
     for (int i = 0; i < rule->n_operands; i++) in[i] = rule_batched(rule, i);
     tw_attr attr = tw_attr_int(rule->attr[CONCAT_AXIS].i + 1);
     rule->result[0] = tw_apply(graph, "concat", rule->n_operands, in, &attr, NULL);

@@ -23,7 +23,7 @@ static void split_loss(minimizer *m, tw_value loss) {
     if (id == ABSENT) return;
     const value *it = &m->graph->values.at[id];
     const node *made = &m->graph->nodes.at[it->node];
-    if (it->kind == VALUE_RESULT && !strcmp(made->op->name, "cast")) { /* the mean of halves */
+    if (it->kind == VALUE_RESULT && node_is(made, "cast")) { /* the mean of halves */
         it = &m->graph->values.at[made->operand[0]];
         made = &m->graph->nodes.at[it->node];
     }

@@ -53,7 +53,7 @@ static bool fold_scalar(rewrite *r, const node *it, const uint32_t *operand, uin
         in[i] = room[i];
     }
     tw_type type = r->from->values.at[it->first_result].type;
-    tw_dtype by = rewrite_type(r, operand[!strcmp(it->op->name, "select")]).dtype;
+    tw_dtype by = rewrite_type(r, operand[node_is(it, "select")]).dtype;
     double number;
     if (!it->op->scalar[by] || !put(type.dtype, 0, out)) return false;
     it->op->scalar[by](1, out, in, step, it->attr);

@@ -52,7 +52,7 @@ static const node *inner_product(const rewrite *r, uint32_t id) {
     const order_state *s = r->state;
     const node *made = rewrite_node(r, id);
     bool once = id < s->count && s->reads[id] == 1;
-    return once && !strcmp(made->op->name, "dot") && is_product(r, made) ? made : NULL;
+    return once && node_is(made, "dot") && is_product(r, made) ? made : NULL;
 }
 
 /* Appends the factors of op(value), op transposing or not; false for a chain that is too long, at

@@ -5,15 +5,13 @@
 
 #include "ir/dimension.h"
 
-static bool is(const node *it, const char *name) { return !strcmp(it->op->name, name); }
-
 const node *rewrite_node(const rewrite *r, uint32_t id) {
     return &r->to->nodes.at[r->to->values.at[id].node];
 }
 
 const node *rewrite_made_by(const rewrite *r, uint32_t id, const char *name) {
     const node *made = rewrite_node(r, id);
-    return is(made, name) ? made : NULL;
+    return node_is(made, name) ? made : NULL;
 }
 
 tw_type rewrite_type(const rewrite *r, uint32_t id) { return r->to->values.at[id].type; }
@@ -34,7 +32,7 @@ static void mark(const tw_graph *graph, uint8_t *live) {
     for (size_t i = 0; i < graph->nodes.count; i++) {
         const node *it = &graph->nodes.at[i];
         if (it->op->effect) graph_mark(graph, 1, &it->first_result, live);
-        if (is(it, "input") || is(it, "variable")) live[i] = 1;
+        if (node_is(it, "input") || node_is(it, "variable")) live[i] = 1;
     }
 }
 
@@ -52,7 +50,7 @@ static void count_uses(rewrite *r, const uint8_t *live) {
 /* Inputs and variables, which the graph keeps lists of. */
 static uint32_t copy_source(rewrite *r, const node *it) {
     tw_graph *to = r->to;
-    if (is(it, "input")) {
+    if (node_is(it, "input")) {
         tw_value made = tw_input(to, it->attr[0].string, (tw_dtype)it->attr[1].i, it->attr[2].list);
         return tw_ok(made) ? made.id : ABSENT;
     }
@@ -67,17 +65,13 @@ static uint32_t copy_source(rewrite *r, const node *it) {
     return ABSENT;
 }
 
-static bool same_type(tw_type a, tw_type b) {
-    return a.dtype == b.dtype && shape_equal(a.shape, b.shape);
-}
-
 static bool visit(rewrite *r, const pass *pass, const node *it) {
     tw_graph *to = r->to;
     uint32_t operand[TW_MAX_OPERANDS], result[TW_MAX_RESULTS];
     for (int i = 0; i < it->n_operands; i++)
         operand[i] = it->operand[i] == ABSENT ? ABSENT : r->map[it->operand[i]];
     to->meta = it->meta;
-    if (is(it, "input") || is(it, "variable")) {
+    if (node_is(it, "input") || node_is(it, "variable")) {
         result[0] = copy_source(r, it);
     } else if (!pass->visit || !pass->visit(r, it, operand, result)) {
         uint32_t made = to->status ? NO_NODE : graph_copy(to, r->from, it, operand);
@@ -87,7 +81,7 @@ static bool visit(rewrite *r, const pass *pass, const node *it) {
     for (int i = 0; i < it->n_results && !to->status; i++) {
         uint32_t old = it->first_result + (uint32_t)i;
         if (result[i] == ABSENT ||
-            !same_type(to->values.at[result[i]].type, r->from->values.at[old].type))
+            !type_equal(to->values.at[result[i]].type, r->from->values.at[old].type))
             graph_error(to, TW_ERR_SHAPE, "pass %s: %s becomes a value of another type", pass->name,
                         it->op->name);
         r->map[old] = result[i];

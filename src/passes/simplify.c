@@ -9,8 +9,6 @@
 #include "ir/dimension.h"
 #include "passes/passes.h"
 
-static bool is(const node *it, const char *name) { return !strcmp(it->op->name, name); }
-
 static bool becomes(uint32_t id, uint32_t *result) {
     result[0] = id;
     return true;
@@ -37,14 +35,16 @@ static bool simplify_arithmetic(rewrite *r, const node *it, const uint32_t *in, 
     bool left = rewrite_splat(r, in[0], &a), right = rewrite_splat(r, in[1], &b);
     tw_dtype dtype = rewrite_type(r, in[0]).dtype;
     bool floats = dtype >= TW_F16;
-    if (is(it, "mul") && right && b == 1) return becomes(in[0], result);
-    if (is(it, "mul") && left && a == 1) return becomes(in[1], result);
-    if (is(it, "div") && right && b == 1) return becomes(in[0], result);
-    if (is(it, "sub") && right && b == 0 && !signbit(b)) return becomes(in[0], result);
-    if (is(it, "add") && right && b == 0 && (!floats || signbit(b))) return becomes(in[0], result);
-    if (is(it, "add") && left && a == 0 && (!floats || signbit(a))) return becomes(in[1], result);
-    if (is(it, "pow") && right && b == 1) return becomes(in[0], result);
-    if (is(it, "div") && right && floats && has_exact_inverse(b, dtype))
+    if (node_is(it, "mul") && right && b == 1) return becomes(in[0], result);
+    if (node_is(it, "mul") && left && a == 1) return becomes(in[1], result);
+    if (node_is(it, "div") && right && b == 1) return becomes(in[0], result);
+    if (node_is(it, "sub") && right && b == 0 && !signbit(b)) return becomes(in[0], result);
+    if (node_is(it, "add") && right && b == 0 && (!floats || signbit(b)))
+        return becomes(in[0], result);
+    if (node_is(it, "add") && left && a == 0 && (!floats || signbit(a)))
+        return becomes(in[1], result);
+    if (node_is(it, "pow") && right && b == 1) return becomes(in[0], result);
+    if (node_is(it, "div") && right && floats && has_exact_inverse(b, dtype))
         return made(tw_mul(handle(r, in[0]), tw_literal(handle(r, in[0]), 1 / b)), result);
     return false;
 }
@@ -52,14 +52,14 @@ static bool simplify_arithmetic(rewrite *r, const node *it, const uint32_t *in, 
 static bool simplify_one(rewrite *r, const node *it, const uint32_t *in, uint32_t *result) {
     const node *inner = rewrite_node(r, in[0]);
     tw_type from = rewrite_type(r, in[0]), to = r->from->values.at[it->first_result].type;
-    if (is(it, "neg") && is(inner, "neg")) return becomes(inner->operand[0], result);
-    if (is(it, "not") && is(inner, "not")) return becomes(inner->operand[0], result);
+    if (node_is(it, "neg") && node_is(inner, "neg")) return becomes(inner->operand[0], result);
+    if (node_is(it, "not") && node_is(inner, "not")) return becomes(inner->operand[0], result);
     bool wraps = from.dtype == TW_U8 || from.dtype == TW_U32; /* neg of 1 is the largest number */
-    if (is(it, "abs") && is(inner, "abs")) return becomes(in[0], result);
-    if (is(it, "abs") && is(inner, "neg") && !wraps)
+    if (node_is(it, "abs") && node_is(inner, "abs")) return becomes(in[0], result);
+    if (node_is(it, "abs") && node_is(inner, "neg") && !wraps)
         return made(tw_abs(handle(r, inner->operand[0])), result);
-    if (is(it, "cast") && from.dtype == to.dtype) return becomes(in[0], result);
-    if (is(it, "reduce") && it->attr[1].list.rank == 0 && from.dtype == to.dtype)
+    if (node_is(it, "cast") && from.dtype == to.dtype) return becomes(in[0], result);
+    if (node_is(it, "reduce") && it->attr[1].list.rank == 0 && from.dtype == to.dtype)
         return becomes(in[0], result);
     return false;
 }
@@ -81,22 +81,22 @@ static bool simplify_movement(rewrite *r, const node *it, const uint32_t *in, ui
     const node *inner = rewrite_node(r, in[0]);
     tw_shape from = rewrite_type(r, in[0]).shape;
     tw_shape to = r->from->values.at[it->first_result].type.shape;
-    if (is(it, "reshape") && shape_equal(from, to)) return becomes(in[0], result);
-    if (is(it, "reshape") && is(inner, "reshape") &&
+    if (node_is(it, "reshape") && shape_equal(from, to)) return becomes(in[0], result);
+    if (node_is(it, "reshape") && node_is(inner, "reshape") &&
         shape_equal(rewrite_type(r, inner->operand[0]).shape, to))
         return becomes(inner->operand[0], result);
-    if (is(it, "reshape") && is(inner, "reshape"))
+    if (node_is(it, "reshape") && node_is(inner, "reshape"))
         return made(tw_reshape(handle(r, inner->operand[0]), to), result);
-    if (is(it, "broadcast") && shape_equal(from, to)) return becomes(in[0], result);
-    if (is(it, "slice") && shape_equal(from, to) && starts_at_zero(it))
+    if (node_is(it, "broadcast") && shape_equal(from, to)) return becomes(in[0], result);
+    if (node_is(it, "slice") && shape_equal(from, to) && starts_at_zero(it))
         return becomes(in[0], result);
-    if (is(it, "concat") && it->n_operands == 1) return becomes(in[0], result);
-    if (is(it, "reverse") && is(inner, "reverse") &&
+    if (node_is(it, "concat") && it->n_operands == 1) return becomes(in[0], result);
+    if (node_is(it, "reverse") && node_is(inner, "reverse") &&
         shape_equal(it->attr[0].list, inner->attr[0].list))
         return becomes(inner->operand[0], result);
-    if (!is(it, "transpose")) return false;
+    if (!node_is(it, "transpose")) return false;
     if (is_identity(&it->attr[0].list)) return becomes(in[0], result);
-    if (!is(inner, "transpose")) return false;
+    if (!node_is(inner, "transpose")) return false;
     int axes[TW_MAX_RANK];
     bool back = true;
     for (int i = 0; i < from.rank; i++) {
@@ -110,7 +110,7 @@ static bool simplify_movement(rewrite *r, const node *it, const uint32_t *in, ui
 static bool simplify_select(const rewrite *r, const node *it, const uint32_t *in,
                             uint32_t *result) {
     double where;
-    if (!is(it, "select")) return false;
+    if (!node_is(it, "select")) return false;
     if (in[1] == in[2]) return becomes(in[1], result);
     return rewrite_splat(r, in[0], &where) && becomes(in[where != 0 ? 1 : 2], result);
 }

@@ -219,9 +219,7 @@ static tw_status check_step(const tw_program *program, const instruction *it, co
         return context_error(context, status, "%s in %s: %s", it->op->name, scope,
                              tw_message(context));
     bool same = signature.n_results == it->n_results;
-    for (int k = 0; same && k < it->n_results; k++)
-        same = result[k].dtype == at->result[k].dtype &&
-               shape_equal(result[k].shape, at->result[k].shape);
+    for (int k = 0; same && k < it->n_results; k++) same = type_equal(result[k], at->result[k]);
     if (same) return TW_OK;
     return context_error(context, TW_ERR_SHAPE,
                          "%s in %s: the extents of this run give a result of another type than "

@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "ir/dimension.h"
-#include "ir/graph.h"
+#include "ops/rules.h"
 #include "runtime/tensor.h"
 
 /* What an array holds. Firsts are row-major indices, -1 for none. */
@@ -14,13 +14,9 @@ typedef struct faults {
     double least, most; /* of the finite elements */
 } faults;
 
-static bool is_float(tw_dtype dtype) {
-    return dtype == TW_F32 || dtype == TW_F64 || dtype == TW_F16 || dtype == TW_BF16;
-}
-
 static faults find_faults(tw_type type, const void *data) {
     faults found = {.first_nan = -1, .first_infinity = -1, .least = INFINITY, .most = -INFINITY};
-    int64_t elements = data && is_float(type.dtype) ? shape_elements(type.shape) : 0;
+    int64_t elements = data && type_in(type.dtype, TYPES_FLOAT) ? shape_elements(type.shape) : 0;
     for (int64_t i = 0; i < elements; i++) {
         double x = element_read(type.dtype, data, i);
         if (isnan(x)) {
@@ -58,7 +54,7 @@ static void add_fault(text *out, tw_context *context, tw_type type, bool nan, co
 static void add_operands(text *out, const tw_signature *signature, const void *const *in) {
     for (int i = 0; i < signature->n_operands; i++) {
         tw_type type = signature->operand[i];
-        if (!in[i] || !is_float(type.dtype)) continue;
+        if (!in[i] || !type_in(type.dtype, TYPES_FLOAT)) continue;
         faults f = find_faults(type, in[i]);
         text_add(out, "; operand %d, ", i);
         type_print(signature->context, type, out);

@@ -73,7 +73,7 @@ static bool attrs_symbolic(const tw_operator *op, const tw_attr *attr) {
 
 /* Result types in f64, which the graph does not know. */
 static tw_status infer_again(lowering *l, const instruction *made, tw_type *result) {
-    tw_type operand[32] = {{0}};
+    tw_type operand[TW_MAX_OPERANDS] = {{0}};
     for (int i = 0; i < made->n_operands; i++)
         if (made->operand[i] != ABSENT) operand[i] = l->code->slots.at[made->operand[i]].type;
     tw_signature signature = {l->context, made->op, made->n_operands, made->n_results,
@@ -195,8 +195,8 @@ static tw_status widen_operands(lowering *l, int n, uint32_t *operand, bool *wid
 
 static tw_status lower_composite(lowering *l, const node *it, uint32_t *operand,
                                  const tw_type *result_types, uint32_t *result) {
-    tw_type types[32] = {{0}};
-    bool absent[32] = {false}, wide;
+    tw_type types[TW_MAX_OPERANDS] = {{0}};
+    bool absent[TW_MAX_OPERANDS] = {false}, wide;
     tw_status status = widen_operands(l, it->n_operands, operand, &wide);
     if (status) return status;
     for (int i = 0; i < it->n_operands; i++) {
@@ -223,23 +223,21 @@ static tw_status lower_alias(lowering *l, tw_type type, uint32_t of, uint32_t *r
     return *result == ABSENT ? no_memory(l) : TW_OK;
 }
 
-static bool is(const node *it, const char *name) { return !strcmp(it->op->name, name); }
-
 static tw_status lower_node(lowering *l, const tw_graph *graph, const node *it, uint32_t *map) {
-    uint32_t operand[32], result[TW_MAX_RESULTS] = {0};
+    uint32_t operand[TW_MAX_OPERANDS], result[TW_MAX_RESULTS] = {0};
     tw_type types[TW_MAX_RESULTS];
     for (int i = 0; i < it->n_operands; i++)
         operand[i] = it->operand[i] == ABSENT ? ABSENT : map[it->operand[i]];
     for (int i = 0; i < it->n_results; i++)
         types[i] = graph->values.at[it->first_result + (uint32_t)i].type;
     tw_status status;
-    if (is(it, "variable"))
+    if (node_is(it, "variable"))
         status = lower_variable(l, it, types[0], result);
-    else if (is(it, "constant"))
+    else if (node_is(it, "constant"))
         status = lower_constant(l, it, types[0], result);
-    else if (is(it, "stop_gradient"))
+    else if (node_is(it, "stop_gradient"))
         status = (result[0] = operand[0], TW_OK);
-    else if (is(it, "reshape"))
+    else if (node_is(it, "reshape"))
         status = lower_alias(l, types[0], operand[0], result);
     else if (operator_calls(it->op))
         status = lower_callee(l, it->attr[0].function, it, operand, result);
@@ -260,7 +258,7 @@ static tw_status lower_graph(lowering *l, const tw_graph *graph, const uint8_t *
                              uint32_t *map) {
     for (size_t i = 0; i < graph->nodes.count; i++) {
         const node *it = &graph->nodes.at[i];
-        if ((live && !live[i]) || is(it, "input")) continue;
+        if ((live && !live[i]) || node_is(it, "input")) continue;
         tw_status status = lower_node(l, graph, it, map);
         if (status) return status;
     }
@@ -273,7 +271,7 @@ static tw_status lower_inputs(lowering *l, const tw_graph *graph, int n, const u
     for (int i = 0; i < n; i++) {
         const value *it = &graph->values.at[in[i]];
         const node *made = it->kind == VALUE_RESULT ? &graph->nodes.at[it->node] : NULL;
-        if (!made || !is(made, "input"))
+        if (!made || !node_is(made, "input"))
             return context_error(l->context, TW_ERR_ARGUMENT,
                                  "tw_compile: in[%d] is no input of the graph; make it by tw_input",
                                  i);
@@ -295,7 +293,7 @@ static tw_status check_inputs(const lowering *l, const tw_graph *graph, int n, c
                               const uint8_t *live) {
     for (size_t i = 0; i < graph->nodes.count; i++) {
         const node *it = &graph->nodes.at[i];
-        if (!live[i] || !is(it, "input")) continue;
+        if (!live[i] || !node_is(it, "input")) continue;
         bool found = false;
         for (int k = 0; k < n; k++) found = found || in[k] == it->first_result;
         if (!found)

@@ -90,7 +90,7 @@ static tw_status check_arguments(const tw_program *program, tw_tensor *const *in
 static tw_status check_output(const tw_program *program, size_t i, const tw_tensor *given) {
     tw_context *context = program->object.context;
     tw_type want = program->type[program->code->outputs.at[i]];
-    if (want.dtype == given->type.dtype && shape_equal(want.shape, given->type.shape)) return TW_OK;
+    if (type_equal(want, given->type)) return TW_OK;
     text words = {.context = context};
     type_print(context, want, &words);
     text_add(&words, ", the tensor given for it ");

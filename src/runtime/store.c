@@ -170,7 +170,7 @@ static int averaged_by(const tw_store *store, size_t i) {
     int w = variable_find(&store->table, path + 8);
     if (w < 0) return -1;
     tw_type a = store->table.specs.at[i].type, b = store->table.specs.at[w].type;
-    return a.dtype == b.dtype && shape_equal(a.shape, b.shape) ? w : -1;
+    return type_equal(a, b) ? w : -1;
 }
 
 tw_status tw_store_swap_averages(tw_store *store) {

@@ -89,7 +89,7 @@ static tw_status widen_result(wide_call *wide, const tw_kernel_call *call, int i
     if (!dtype_half(wide->result[i].dtype)) return TW_OK;
     wide->result[i].dtype = dtype;
     wide->out[i] = room_for(call->signature.context, wide->result[i]);
-    wide->held[WIDE_OPERANDS + i] = wide->out[i];
+    wide->held[TW_MAX_OPERANDS + i] = wide->out[i];
     return wide->out[i] ? TW_OK : TW_ERR_MEMORY;
 }
 
@@ -97,9 +97,9 @@ tw_status wide_begin(wide_call *wide, const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     memset(wide, 0, sizeof *wide);
     wide->call = (tw_kernel_call){*s, wide->in, wide->out};
-    if (s->n_operands > WIDE_OPERANDS)
+    if (s->n_operands > TW_MAX_OPERANDS)
         return tw_refuse(s, TW_ERR_UNSUPPORTED, "more than %d operands of f16 or bf16",
-                         WIDE_OPERANDS);
+                         TW_MAX_OPERANDS);
     size_t attrs = (size_t)operator_attr_count(s->op);
     wide->attr = context_allocate(s->context, attrs + 1, sizeof *wide->attr);
     if (!wide->attr) return TW_ERR_MEMORY;
@@ -118,7 +118,7 @@ tw_status wide_begin(wide_call *wide, const tw_kernel_call *call) {
 void wide_round(const wide_call *wide, const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     for (int i = 0; i < s->n_results; i++) {
-        if (!wide->held[WIDE_OPERANDS + i]) continue;
+        if (!wide->held[TW_MAX_OPERANDS + i]) continue;
         convert(
             s->context, shape_elements(s->result[i].shape),
             (conversion){wide->result[i].dtype, s->result[i].dtype, wide->out[i], call->out[i]});
@@ -127,7 +127,7 @@ void wide_round(const wide_call *wide, const tw_kernel_call *call) {
 
 void wide_end(wide_call *wide) {
     tw_context *context = wide->call.signature.context;
-    for (int i = 0; i < WIDE_OPERANDS + TW_MAX_RESULTS; i++)
+    for (int i = 0; i < TW_MAX_OPERANDS + TW_MAX_RESULTS; i++)
         if (wide->held[i]) context_release_aligned(context, wide->held[i]);
     context_release(context, wide->attr);
 }

@@ -8,15 +8,13 @@
 #include <thalweg/operator.h>
 #include <thalweg/run.h>
 
-enum { WIDE_OPERANDS = 32 };
-
 /* A call with wide copies of its f16 and bf16 operands and room for such results. */
 typedef struct wide_call {
     tw_kernel_call call;
-    tw_type operand[WIDE_OPERANDS], result[TW_MAX_RESULTS];
-    const void *in[WIDE_OPERANDS];
+    tw_type operand[TW_MAX_OPERANDS], result[TW_MAX_RESULTS];
+    const void *in[TW_MAX_OPERANDS];
     void *out[TW_MAX_RESULTS];
-    void *held[WIDE_OPERANDS + TW_MAX_RESULTS]; /* copies, NULL where there is none */
+    void *held[TW_MAX_OPERANDS + TW_MAX_RESULTS]; /* copies, NULL where there is none */
     tw_attr *attr;
 } wide_call;
 
