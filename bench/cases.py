@@ -1,0 +1,125 @@
+"""The cases of bench/compare that have peers. Each gives lines, RESULT lines, and versions."""
+import pathlib
+import statistics
+import sys
+import tempfile
+
+from measure import Floor, Side, compare_checks, peers, rounds, run
+
+PEERS = ("PyTorch eager", "PyTorch compile", "JAX jit")
+LOSS_TOLERANCE = 1e-3
+LIMIT = 0.85  # an L of this is as good as the R that is wanted
+
+
+def versions_of(sides):
+    return list(dict.fromkeys(side.version for side in sides if side.version))
+
+
+def check_floor(case, floor, ours):
+    if floor > ours:
+        sys.exit(f"{case}: the floor, {floor * 1e3:.4f} ms, is above our time, {ours * 1e3:.4f} ms: "
+                 "something else used the machine while it was measured; run this again")
+
+
+def prepared(options, model):
+    """The program that trains, and a file of weights and data."""
+    program = options.build / "bench" / "bench_training"
+    file = options.build / "bench" / f"{model}.safetensors"
+    run(program, model, "prepare", file)
+    return program, file
+
+
+def training(model, about):
+    def case(options):
+        program, file = prepared(options, model)
+        count, seconds = options.rounds or 7, options.seconds or 0.5
+        ours = Side("Thalweg", [program, model, "run", file, options.threads])
+        sides = [ours, *peers("training", [model, file, options.threads], options.threads, PEERS)]
+        compare_checks(sides, LOSS_TOLERANCE)
+        rounds(sides, model, count, seconds)
+        losses = " ".join(f"{loss:.4f}" for loss in ours.checks[model])
+        lines = [f"losses agree within {LOSS_TOLERANCE}: {losses}",
+                 f"{count} interleaved rounds of {seconds} s each, {about}, f32; "
+                 "median (fastest to slowest round) of a step:"]
+        for side in sides:
+            side.end()
+            times = side.seconds[model]
+            lines.append(f"  {side.name:16} {side.median(model) * 1e3:8.3f} ms "
+                         f"({min(times) * 1e3:.3f} to {max(times) * 1e3:.3f})")
+        # With no other side's threads left to spin on the cores.
+        floor = Floor(options.build / "bench", options.threads)
+        least = floor.seconds(ours.operators[model])
+        check_floor(model, least, ours.median(model))
+        lines.append(f"  {'floor':16} {least * 1e3:8.3f} ms ({floor})")
+        ratio = ours.median(model) / min(side.median(model) for side in sides[1:])
+        return lines, [f"RESULT {model}-train ratio={ratio:.3f} "
+                       f"limit={least / ours.median(model):.3f}"], versions_of(sides)
+    return case
+
+
+
+def operators(title, names, sides_of, count, seconds, tolerance=1e-4):
+    """A table of expressions; `names` gives for each the R that is wanted."""
+    def case(options):
+        bench = options.build / "bench"
+        turns, length = options.rounds or count, options.seconds or seconds
+        ours = Side("Thalweg", [bench / "bench_operators", options.threads, *names])
+        sides = [ours, *sides_of(options, list(names))]
+        compare_checks(sides, tolerance)
+        for name in names:
+            rounds(sides, name, turns, length)
+        for side in sides:
+            side.end()
+        floor = Floor(bench, options.threads)
+        lines = [f"results agree within {tolerance}; {turns} interleaved rounds of {length} s each, "
+                 "f32; median in ms (half of the distance from fastest to slowest round):",
+                 f"{title:22}" + "".join(f"{side.name:>20}" for side in sides) + f"{'floor':>10}"]
+        results = []
+        for name, aim in names.items():
+            least, mine = floor.seconds(ours.operators[name]), ours.median(name)
+            check_floor(name, least, mine)
+            lines.append(f"{name.partition(':')[2]:22}" if title == "dot" else f"{name:22}")
+            for side in sides:
+                spread = (max(side.seconds[name]) - min(side.seconds[name])) / 2
+                lines[-1] += f"{side.median(name) * 1e3:11.4f} ({spread * 1e3:.4f})".rjust(20)
+            lines[-1] += f"{least * 1e3:10.4f}"
+            ratio = mine / min(side.median(name) for side in sides[1:])
+            limit = least / mine
+            met = ratio <= aim or limit >= LIMIT
+            results.append((not met, ratio / aim, f"RESULT {name} ratio={ratio:.3f} limit={limit:.3f}"))
+        lines.append(f"floor: {floor}; {sum(not missed for missed, _, _ in results)} of "
+                     f"{len(results)} reach their aim: R of the aim, or L of {LIMIT}")
+        return lines, [result for _, _, result in sorted(results)], versions_of(sides)
+    return case
+
+
+def frameworks(options, names):
+    return peers("operators", [options.threads, *names], options.threads, PEERS)
+
+
+def products_alone(options, names):
+    onednn = Side("oneDNN", [options.build / "bench" / "bench_onednn", *names],
+                  {"OMP_NUM_THREADS": str(options.threads)})
+    return [onednn, *peers("operators", [options.threads, *names], options.threads, PEERS[:1])]
+
+
+ELEMENTWISE = {f"{word}:{n << 10}": 0.60 for word in ("silu", "gelu", "tanh")
+               for n in (64, 1 << 10, 16 << 10)}
+# batch x m x k x n; the small and skinny ones are held to more.
+SQUARE = ("1x256x256x256", "1x512x512x512", "1x1024x1024x1024", "1x1536x1536x1536",
+          "1x128x784x512", "1x1024x768x3072")
+SMALL = ("1x8x8x8", "1x16x16x16", "1x32x32x32", "1x48x48x48", "1x64x64x64", "1x96x96x96")
+SKINNY = ("1x4096x64x8", "1x8x512x512", "1x16x784x256", "1x4x1024x1024", "1x2048x256x10",
+          "1x10x2048x256", "1x64x256x10")
+SMALL_K = ("1x512x4x512", "1x1024x8x1024", "1x256x16x256", "1x2048x1x2048")
+GEMV = ("1x1x1024x1024", "1x1024x1024x1", "1x1x4096x4096", "1x1x256x1024")
+BATCHED = ("64x64x64x64", "96x32x64x32", "256x16x16x16")
+DOT = {f"dot:{shape}": 0.8 if shape in SMALL + SKINNY else 1.0
+       for shape in SQUARE + SMALL + SKINNY + SMALL_K + GEMV + BATCHED}
+
+TABLE = {"practice-train": training("practice", "64 x 784-256-10, SGD"),
+         "mlp-train": training("mlp", "784-512-512-10, batch 128, Adam"),
+         "convnet-train": training("convnet", "batch 128, Adam"),
+         "elementwise": operators("elementwise", ELEMENTWISE, frameworks, 7, 0.1),
+         "softmax": operators("softmax", {"softmax:2048x1024": 0.60}, frameworks, 7, 0.3),
+         "dot": operators("dot", DOT, products_alone, 7, 0.05)}

@@ -1,0 +1,133 @@
+"""What the cases of bench/compare share: sides, rounds, checks of their numbers, the floor."""
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# PyTorch's tuning guide: memory that is freed stays in the process. The others gain by it too.
+TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+
+
+def run(*command):
+    return subprocess.run([str(word) for word in command], check=True, cwd=ROOT, text=True,
+                          stdout=subprocess.PIPE).stdout
+
+
+class Side:
+    """A program that speaks the protocol of bench/harness.h, until it is ready."""
+
+    def __init__(self, name, command, environment=None):
+        self.name, self.version, self.numbers = name, "", {}
+        self.checks, self.operators, self.seconds = {}, {}, {}  # of each case
+        self.loaded = self.first = None  # seconds from the start to the first case and result
+        start, case = time.monotonic(), None
+        self.process = subprocess.Popen(
+            [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if name.endswith("compile") else None,
+            text=True, env={**os.environ, **(environment or {})})
+        while True:
+            word, *rest = self.read()
+            if word == "ready":
+                break
+            if word == "case":
+                case = rest[0]
+                self.checks[case], self.operators[case], self.seconds[case] = [], [], []
+                self.loaded = self.loaded or time.monotonic() - start
+            elif word == "check":
+                self.checks[case].append(float(rest[0]))
+                self.first = self.first or time.monotonic() - start
+            elif word == "operator":
+                self.operators[case].append((rest[0], float(rest[1]), float(rest[2])))
+            elif word == "version":
+                self.version = " ".join(rest)
+            else:
+                self.numbers[word] = float(rest[0])
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended with status {self.process.wait()}")
+        return line.split()
+
+    def ask(self, *words):
+        self.process.stdin.write(" ".join(str(word) for word in words) + "\n")
+        self.process.stdin.flush()
+        return float(self.read()[1])
+
+    def time(self, case, seconds):
+        self.seconds[case].append(self.ask("time", case, seconds))
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def median(self, case):
+        return statistics.median(self.seconds[case])
+
+
+def peers(script, arguments, threads, names, environment=None):
+    """The sides of these names that start; only a compiler that fails may be left out."""
+    python = run(ROOT / "bench" / "peers").strip()
+    tuned = {**TUNED, "OMP_NUM_THREADS": str(threads), "PYTHONDONTWRITEBYTECODE": "1",
+             **(environment or {})}
+    sides = []
+    for name in names:
+        library, *mode = name.split()
+        library = {"PyTorch": "torch", "JAX": "jax"}[library]
+        program = ROOT / "bench" / "sides" / f"{script}_{library}.py"
+        try:
+            sides.append(Side(name, [python, program, *arguments, *mode], tuned))
+        except RuntimeError as error:
+            if not name.endswith("compile"):
+                raise
+            print(f"left out: {error}")
+    return sides
+
+
+def compare_checks(sides, tolerance):
+    """|a - b| <= tolerance max(1, |b|) for each number, written so that NaN fails."""
+    ours, *others = sides
+    for other in others:
+        for case, numbers in ours.checks.items():
+            theirs = other.checks[case]
+            pairs = list(zip(numbers, theirs, strict=True))
+            for i, (a, b) in enumerate(pairs):
+                if not abs(a - b) <= tolerance * max(1, abs(b)):
+                    sys.exit(f"{case}, number {i}: {ours.name} has {a}, {other.name} {b}; "
+                             "nothing was timed")
+
+
+def rounds(sides, case, count, seconds):
+    """Interleaved; the first is not counted, it warms up."""
+    for side in sides:
+        side.ask("time", case, seconds / 2)
+    for _ in range(count):
+        for side in sides:
+            side.time(case, seconds)
+
+
+class Floor:
+    """Seconds below which no sequence of operators gets on this machine."""
+
+    def __init__(self, bench, threads):
+        self.table = []
+        for line in run(bench / "bench_floor", threads).splitlines():
+            word, *numbers = line.split()
+            if word == "flops":
+                self.rate = float(numbers[0])
+            else:
+                self.table.append((int(numbers[0]), float(numbers[1])))
+
+    def __str__(self):
+        return f"{self.rate / 1e9:.0f} GFLOP/s, {self.table[-1][1] / 1e9:.1f} GB/s from memory"
+
+    def seconds(self, operators):
+        total = 0.0
+        for _, flops, size in operators:
+            # The nearest measured size that is not larger, so that the floor is no excuse.
+            fit = [speed for at, speed in self.table if at <= size] or [self.table[0][1]]
+            total += max(flops / self.rate, size / fit[-1])
+        return total
