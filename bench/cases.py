@@ -1,9 +1,4 @@
 """The cases of bench/compare that have peers. Each gives lines, RESULT lines, and versions."""
-import pathlib
-import statistics
-import sys
-import tempfile
-
 from measure import Floor, Side, compare_checks, peers, rounds, run
 
 PEERS = ("PyTorch eager", "PyTorch compile", "JAX jit")
@@ -13,12 +8,6 @@ LIMIT = 0.85  # an L of this is as good as the R that is wanted
 
 def versions_of(sides):
     return list(dict.fromkeys(side.version for side in sides if side.version))
-
-
-def check_floor(case, floor, ours):
-    if floor > ours:
-        sys.exit(f"{case}: the floor, {floor * 1e3:.4f} ms, is above our time, {ours * 1e3:.4f} ms: "
-                 "something else used the machine while it was measured; run this again")
 
 
 def prepared(options, model):
@@ -48,8 +37,7 @@ def training(model, about):
                          f"({min(times) * 1e3:.3f} to {max(times) * 1e3:.3f})")
         # With no other side's threads left to spin on the cores.
         floor = Floor(options.build / "bench", options.threads)
-        least = floor.seconds(ours.operators[model])
-        check_floor(model, least, ours.median(model))
+        least = floor.below(model, sides)
         lines.append(f"  {'floor':16} {least * 1e3:8.3f} ms ({floor})")
         ratio = ours.median(model) / min(side.median(model) for side in sides[1:])
         return lines, [f"RESULT {model}-train ratio={ratio:.3f} "
@@ -76,8 +64,7 @@ def operators(title, names, sides_of, count, seconds, tolerance=1e-4):
                  f"{title:22}" + "".join(f"{side.name:>20}" for side in sides) + f"{'floor':>10}"]
         results = []
         for name, aim in names.items():
-            least, mine = floor.seconds(ours.operators[name]), ours.median(name)
-            check_floor(name, least, mine)
+            least, mine = floor.below(name, sides), ours.median(name)
             lines.append(f"{name.partition(':')[2]:22}" if title == "dot" else f"{name:22}")
             for side in sides:
                 spread = (max(side.seconds[name]) - min(side.seconds[name])) / 2
