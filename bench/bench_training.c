@@ -3,8 +3,10 @@
  *
  * bench_training MODEL prepare FILE: writes initial weights, and images and labels made from a seed.
  * bench_training MODEL run FILE THREADS: loads them, trains, and speaks the protocol of harness.h;
- * its checks are the first losses. It prints "planned_bytes N", the program's transient memory, and
- * "before_bytes N", what the process held before the program was made.
+ * its checks are the first losses. It prints "before_bytes N" and "after_bytes N", the memory of its own
+ * that the process had with weights and data before the program was made, and after the first steps;
+ * "planned_bytes N", the program's transient memory; and "state_bytes N", what the optimiser has made
+ * in the store.
  */
 #include <math.h>
 #include <stdio.h>
@@ -37,6 +39,7 @@ typedef struct trainer {
     tw_store *store;
     tw_program *program;
     tw_tensor *in[BATCHES][2], *loss;
+    size_t weight_bytes;
     int next;
 } trainer;
 
@@ -195,6 +198,16 @@ static void print_operators(const trainer *t) {
         print_operator("descent", 2 * parameters, 3 * parameters);
 }
 
+static size_t store_bytes(tw_store *store) {
+    size_t bytes = 0;
+    for (int i = 0; i < tw_store_size(store); i++) {
+        tw_tensor *value = tw_store_get(store, tw_store_path(store, i));
+        bytes += value ? tw_tensor_bytes(value) : 0;
+        tw_tensor_free(value);
+    }
+    return bytes;
+}
+
 static double step(trainer *t) {
     tw_status status = tw_run(t->program, t->in[t->next], &t->loss);
     t->next = (t->next + 1) % BATCHES;
@@ -203,29 +216,38 @@ static double step(trainer *t) {
 
 static bool good_step(void *trainer) { return !isnan(step(trainer)); }
 
-static int run(trainer *t, const char *path) {
-    printf("case %s\n", t->work->model); /* from here on, nothing but the model's own work */
-    fflush(stdout);
+/* Weights and batches, and the training graph's program. */
+static bool prepare_program(trainer *t, const char *path) {
     t->store = tw_store_new(t->context, NULL);
     tw_store *file;
     tw_value in[2] = {{0}}, loss = {0};
-    if (!load_weights(t, path, &file)) return fail(t);
+    if (!load_weights(t, path, &file)) return false;
     tw_graph *g = build(t, in, &loss);
-    const uint8_t *images = tw_tensor_map(tw_store_get(file, "images"));
-    int32_t *labels = tw_tensor_map(tw_store_get(file, "labels"));
-    if (!images || !labels || tw_graph_status(g)) return fail(t);
-    cut_batches(t, images, labels, in);
-    printf("before_bytes %lld\n", (long long)harness_resident_bytes());
+    tw_tensor *images = tw_store_get(file, "images"), *labels = tw_store_get(file, "labels");
+    if (!images || !labels || tw_graph_status(g)) return false;
+    cut_batches(t, tw_tensor_map(images), tw_tensor_map(labels), in);
+    tw_tensor_free(images);
+    tw_store_free(file); /* the labels are held */
+    printf("before_bytes %lld\n", (long long)harness_own_bytes());
+    t->weight_bytes = store_bytes(t->store);
     tw_minimize(loss, t->model->optimizer(t->model->presets->config));
     t->program = tw_compile(g, 2, in, 1, &loss, NULL);
-    if (!t->program) return fail(t);
     tw_graph_free(g);
+    return t->program != NULL;
+}
+
+static int run(trainer *t, const char *path) {
+    printf("case %s\n", t->work->model); /* from here on, nothing but the model's own work */
+    fflush(stdout);
+    if (!prepare_program(t, path)) return fail(t);
     for (int i = 0; i < LOSSES; i++) {
         printf("check %.8f\n", step(t));
         fflush(stdout);
     }
+    printf("after_bytes %lld\n", (long long)harness_own_bytes());
     print_operators(t);
     printf("planned_bytes %zu\n", tw_program_memory(t->program));
+    printf("state_bytes %zu\n", store_bytes(t->store) - t->weight_bytes);
     const harness_case only = {t->work->model, good_step, t};
     if (tw_last_status(t->context) < 0 || !harness_serve(1, &only)) return fail(t);
     tw_context_free(t->context);

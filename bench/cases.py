@@ -1,5 +1,9 @@
 """The cases of bench/compare that have peers. Each gives lines, RESULT lines, and versions."""
-from measure import Floor, Side, compare_checks, peers, rounds, run
+import pathlib
+import statistics
+import tempfile
+
+from measure import TUNED, Floor, Side, compare_checks, peers, rounds, run
 
 PEERS = ("PyTorch eager", "PyTorch compile", "JAX jit")
 LOSS_TOLERANCE = 1e-3
@@ -43,7 +47,6 @@ def training(model, about):
         return lines, [f"RESULT {model}-train ratio={ratio:.3f} "
                        f"limit={least / ours.median(model):.3f}"], versions_of(sides)
     return case
-
 
 
 def operators(title, names, sides_of, count, seconds, tolerance=1e-4):
@@ -90,6 +93,89 @@ def products_alone(options, names):
     return [onednn, *peers("operators", [options.threads, *names], options.threads, PEERS[:1])]
 
 
+
+def start(name, model, program, file, threads, cache):
+    caches = {"THALWEG_CACHE": cache / "thalweg", "TORCHINDUCTOR_CACHE_DIR": cache / "torch",
+              "JAX_COMPILATION_CACHE_DIR": cache / "jax",
+              "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": 0,
+              "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": 0}
+    caches = {variable: str(value) for variable, value in caches.items()}
+    if name == "Thalweg":
+        return [Side(name, [program, model, "run", file, threads], caches)]
+    return peers("training", [model, file, threads], threads, [name], {**TUNED, **caches})
+
+
+def compile_time(options):
+    """A peer that is slower than thrice the best one is not asked again: it decides nothing."""
+    lines, results, versions = [], [], {}
+    for model in ("mlp", "convnet"):
+        program, file = prepared(options, model)
+        took = {(name, state): [] for state in ("cold", "warm") for name in ("Thalweg", *PEERS)}
+        slow = set()
+        for _ in range(options.rounds or 3):
+            with tempfile.TemporaryDirectory() as folder:
+                for name, state in ((name, state) for name in ("Thalweg", *PEERS) if name not in slow
+                                    for state in ("cold", "warm")):
+                    for side in start(name, model, program, file, options.threads,
+                                      pathlib.Path(folder)):
+                        side.time(model, options.seconds or 0.3)
+                        side.end()
+                        versions[side.version] = True
+                        took[name, state].append(side)
+            firsts = {name: took[name, "cold"][0].first for name in PEERS if took[name, "cold"]}
+            slow = {name for name in firsts if firsts[name] > 3 * min(firsts.values())}
+        for state in ("cold", "warm"):
+            medians = {}
+            for name in ("Thalweg", *PEERS):
+                sides = took[name, state]
+                if not sides:
+                    continue
+                steady = statistics.median(side.median(model) for side in sides)
+                whole = [side.first - steady for side in sides]
+                work = statistics.median(side.first - side.loaded for side in sides) - steady
+                medians[name] = statistics.median(whole)
+                lines.append(f"  {model:8} {state} {name:16} {medians[name]:8.3f} s "
+                             f"({min(whole):.3f} to {max(whole):.3f}), {work:.3f} of it after "
+                             f"loading libraries; rounds: {len(sides)}")
+            ratio = medians.pop("Thalweg") / min(medians.values())
+            results.append((ratio, f"RESULT compile-time:{model}-{state} ratio={ratio:.3f}"))
+    lines.insert(0, "from the process's start to the end of step 1, less a steady step, with empty and "
+                    "with filled cache; median (fastest to slowest):")
+    return lines, [result for _, result in sorted(results)], [word for word in versions if word]
+
+
+def memory(options):
+    """PyTorch's allocator as it comes: the tuned one, made for speed, keeps more."""
+    lines, results, versions = [], [], []
+    for model in ("mlp", "convnet"):
+        program, file = prepared(options, model)
+        peak = {}
+        for name in ("Thalweg", *PEERS):
+            sides = ([Side(name, [program, model, "run", file, options.threads])]
+                     if name == "Thalweg" else
+                     peers("training", [model, file, options.threads], options.threads, [name], {}))
+            for side in sides:
+                side.time(model, options.seconds or 2)
+                peak[name] = side.ask("memory")
+                side.end()
+                versions += [side.version] * (model == "mlp" and side.version != "")
+                lines.append(f"  {model:8} {name:16} {peak[name] / 1e6:8.1f} MB")
+                if name == "Thalweg":
+                    numbers = side.numbers
+        planned = numbers["planned_bytes"] + numbers["state_bytes"]
+        grown = numbers["after_bytes"] - numbers["before_bytes"]
+        lines.append(f"  {model:8} planned {numbers['planned_bytes'] / 1e6:.1f} MB, optimiser's state "
+                     f"{numbers['state_bytes'] / 1e6:.1f} MB; memory of its own grew by "
+                     f"{grown / 1e6:.1f} MB from {numbers['before_bytes'] / 1e6:.1f} MB")
+        ratio = peak["Thalweg"] / min(size for name, size in peak.items() if name.startswith("Py"))
+        results.append((ratio, f"RESULT memory:{model} ratio={ratio:.3f} "
+                               f"plan={planned / grown:.3f}"))
+    lines.insert(0, "most resident memory of the process, training at batch 128; the ratio is to the "
+                    "better of PyTorch's; plan is transients and state over what ours grows by as it "
+                    "compiles and runs, pages of files apart:")
+    return lines, [result for _, result in sorted(results)], versions
+
+
 ELEMENTWISE = {f"{word}:{n << 10}": 0.60 for word in ("silu", "gelu", "tanh")
                for n in (64, 1 << 10, 16 << 10)}
 # batch x m x k x n; the small and skinny ones are held to more.
@@ -109,4 +195,6 @@ TABLE = {"practice-train": training("practice", "64 x 784-256-10, SGD"),
          "convnet-train": training("convnet", "batch 128, Adam"),
          "elementwise": operators("elementwise", ELEMENTWISE, frameworks, 7, 0.1),
          "softmax": operators("softmax", {"softmax:2048x1024": 0.60}, frameworks, 7, 0.3),
-         "dot": operators("dot", DOT, products_alone, 7, 0.05)}
+         "dot": operators("dot", DOT, products_alone, 7, 0.05),
+         "compile-time": compile_time,
+         "memory": memory}

@@ -28,7 +28,7 @@ static int64_t status_bytes(const char *field) {
 }
 
 int64_t harness_peak_bytes(void) { return status_bytes("VmHWM"); }
-int64_t harness_resident_bytes(void) { return status_bytes("VmRSS"); }
+int64_t harness_own_bytes(void) { return status_bytes("RssAnon"); }
 
 float harness_number(uint32_t i, uint32_t salt, float range) {
     uint32_t bits = (i * 2654435761u + salt) >> 8;

@@ -71,15 +71,15 @@ class Side:
 def peers(script, arguments, threads, names, environment=None):
     """The sides of these names that start; only a compiler that fails may be left out."""
     python = run(ROOT / "bench" / "peers").strip()
-    tuned = {**TUNED, "OMP_NUM_THREADS": str(threads), "PYTHONDONTWRITEBYTECODE": "1",
-             **(environment or {})}
+    environment = {"OMP_NUM_THREADS": str(threads), "PYTHONDONTWRITEBYTECODE": "1",
+                   **(TUNED if environment is None else environment)}
     sides = []
     for name in names:
         library, *mode = name.split()
         library = {"PyTorch": "torch", "JAX": "jax"}[library]
         program = ROOT / "bench" / "sides" / f"{script}_{library}.py"
         try:
-            sides.append(Side(name, [python, program, *arguments, *mode], tuned))
+            sides.append(Side(name, [python, program, *arguments, *mode], environment))
         except RuntimeError as error:
             if not name.endswith("compile"):
                 raise
