@@ -33,36 +33,43 @@ static void extents(const int64_t *batch_rows_columns, int *rank, dnnl_dims_t di
     for (int i = first; i < 3; i++) dims[i - first] = batch_rows_columns[i];
 }
 
-#if DNNL_VERSION_MAJOR >= 3
-static bool make(dnnl_engine_t engine, dnnl_dims_t *dims, int rank, dnnl_memory_desc_t *desc,
-                 dnnl_primitive_t *primitive) {
-    const dnnl_format_tag_t tag = rank == 2 ? dnnl_ab : dnnl_abc;
-    for (int i = 0; i < ARGUMENTS; i++)
-        if (dnnl_memory_desc_create_with_tag(&desc[i], rank, dims[i], dnnl_f32, tag)) return false;
-    dnnl_primitive_desc_t chosen;
-    return !dnnl_matmul_primitive_desc_create(&chosen, engine, desc[0], desc[1], NULL, desc[2],
-                                              NULL) &&
-           !dnnl_primitive_create(primitive, chosen);
+static bool create(dnnl_primitive_t *primitive, dnnl_primitive_desc_t chosen) {
+    bool good = !dnnl_primitive_create(primitive, chosen);
+    dnnl_primitive_desc_destroy(chosen);
+    return good;
 }
 
-static bool wrap(dnnl_memory_t *memory, dnnl_memory_desc_t desc, dnnl_engine_t engine, void *data) {
-    return !dnnl_memory_create(memory, desc, engine, data);
+/* The primitive, and memories over data[]. */
+#if DNNL_VERSION_MAJOR >= 3
+static bool make(product *p, dnnl_engine_t engine, dnnl_dims_t *dims, int rank,
+                 float *const *data) {
+    const dnnl_format_tag_t tag = rank == 2 ? dnnl_ab : dnnl_abc;
+    dnnl_memory_desc_t desc[ARGUMENTS];
+    for (int i = 0; i < ARGUMENTS; i++)
+        if (dnnl_memory_desc_create_with_tag(&desc[i], rank, dims[i], dnnl_f32, tag) ||
+            dnnl_memory_create(&p->arguments[i].memory, desc[i], engine, data[i]))
+            return false;
+    dnnl_primitive_desc_t chosen;
+    bool good = !dnnl_matmul_primitive_desc_create(&chosen, engine, desc[0], desc[1], NULL, desc[2],
+                                                   NULL) &&
+                create(&p->primitive, chosen);
+    for (int i = 0; i < ARGUMENTS; i++) dnnl_memory_desc_destroy(desc[i]);
+    return good;
 }
 #else
-static bool make(dnnl_engine_t engine, dnnl_dims_t *dims, int rank, dnnl_memory_desc_t *desc,
-                 dnnl_primitive_t *primitive) {
+static bool make(product *p, dnnl_engine_t engine, dnnl_dims_t *dims, int rank,
+                 float *const *data) {
     const dnnl_format_tag_t tag = rank == 2 ? dnnl_ab : dnnl_abc;
+    dnnl_memory_desc_t desc[ARGUMENTS];
     for (int i = 0; i < ARGUMENTS; i++)
-        if (dnnl_memory_desc_init_by_tag(&desc[i], rank, dims[i], dnnl_f32, tag)) return false;
+        if (dnnl_memory_desc_init_by_tag(&desc[i], rank, dims[i], dnnl_f32, tag) ||
+            dnnl_memory_create(&p->arguments[i].memory, &desc[i], engine, data[i]))
+            return false;
     dnnl_matmul_desc_t wanted;
     dnnl_primitive_desc_t chosen;
     return !dnnl_matmul_desc_init(&wanted, &desc[0], &desc[1], NULL, &desc[2]) &&
            !dnnl_primitive_desc_create(&chosen, &wanted, NULL, engine, NULL) &&
-           !dnnl_primitive_create(primitive, chosen);
-}
-
-static bool wrap(dnnl_memory_t *memory, dnnl_memory_desc_t desc, dnnl_engine_t engine, void *data) {
-    return !dnnl_memory_create(memory, &desc, engine, data);
+           create(&p->primitive, chosen);
 }
 #endif
 
@@ -72,26 +79,23 @@ static bool prepare(dnnl_engine_t engine, dnnl_stream_t stream, const char *name
     const int64_t shape[ARGUMENTS][3] = {{b, m, k}, {b, k, n}, {b, m, n}};
     const int role[ARGUMENTS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
     dnnl_dims_t dims[ARGUMENTS] = {{0}};
-    dnnl_memory_desc_t desc[ARGUMENTS];
-    int rank = 0;
-    for (int i = 0; i < ARGUMENTS; i++) extents(shape[i], &rank, dims[i]);
-    p->stream = stream;
-    if (!make(engine, dims, rank, desc, &p->primitive)) return false;
-    float *data = NULL;
+    float *data[ARGUMENTS];
     size_t elements = 0;
+    int rank = 0;
+    p->stream = stream;
     for (int i = 0; i < ARGUMENTS; i++) {
-        elements = (size_t)(shape[i][0] * shape[i][1] * shape[i][2]);
-        data = aligned_alloc(64, (elements * 4 + 63) / 64 * 64);
-        if (!data) return false;
-        for (size_t j = 0; j < elements; j++)
-            data[j] = i == 2 ? 0 : harness_number((uint32_t)j, 77u * (uint32_t)i, 1);
+        extents(shape[i], &rank, dims[i]);
         p->arguments[i].arg = role[i];
-        if (!wrap(&p->arguments[i].memory, desc[i], engine, data)) return false;
+        elements = (size_t)(shape[i][0] * shape[i][1] * shape[i][2]);
+        data[i] = aligned_alloc(64, (elements * 4 + 63) / 64 * 64);
+        if (!data[i]) return false;
+        for (size_t j = 0; j < elements; j++)
+            data[i][j] = i == 2 ? 0 : harness_number((uint32_t)j, 77u * (uint32_t)i, 1);
     }
-    if (!step(p)) return false;
+    if (!make(p, engine, dims, rank, data) || !step(p)) return false;
     printf("case %s\n", name);
     for (size_t i = 0; i < PROBES; i++)
-        printf("check %.8g\n", (double)data[(elements - 1) * i / (PROBES - 1)]);
+        printf("check %.8g\n", (double)data[2][(elements - 1) * i / (PROBES - 1)]);
     return true;
 }
 
@@ -103,8 +107,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: bench_onednn CASE...\n");
         return 2;
     }
-    dnnl_engine_t engine;
-    dnnl_stream_t stream;
+    dnnl_engine_t engine = NULL;
+    dnnl_stream_t stream = NULL;
     bool good = !dnnl_engine_create(&engine, dnnl_cpu, 0) &&
                 !dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
     for (int i = 0; good && i < n; i++) {
@@ -114,5 +118,8 @@ int main(int argc, char **argv) {
     }
     const dnnl_version_t *version = dnnl_version();
     printf("version oneDNN %d.%d.%d\n", version->major, version->minor, version->patch);
-    return !(good && harness_serve(n, cases));
+    good = good && harness_serve(n, cases);
+    dnnl_stream_destroy(stream);
+    dnnl_engine_destroy(engine);
+    return !good;
 }

@@ -81,7 +81,9 @@ static const kind *parse(const char *name, int64_t *extent) {
     char *at = (char *)colon;
     for (int i = 0; i < MOST_EXTENTS && *at; i++) extent[i] = strtoll(at + 1, &at, 10);
     for (int i = 0; !*at && i < (int)(sizeof kinds / sizeof *kinds); i++)
-        if (!strncmp(kinds[i].word, name, (size_t)(colon - name))) return &kinds[i];
+        if (strlen(kinds[i].word) == (size_t)(colon - name) &&
+            !strncmp(kinds[i].word, name, (size_t)(colon - name)))
+            return &kinds[i];
     return NULL;
 }
 
