@@ -1,8 +1,8 @@
 /*
- * The convolutions by the library. The batch is cut into pieces by shape alone, and each piece runs
- * on one thread: the bits of a result do not depend on how many threads there are. Pieces of a
- * weight gradient are added in a fixed binary tree. Few samples: the library's own threads, but for
- * weight gradients, whose sums it would cut by threads.
+ * The convolutions by the library, but for those that Winograd's transform serves. The batch is cut
+ * into pieces by shape alone, and each piece runs on one thread: the bits of a result do not depend
+ * on how many threads there are. Pieces of a weight gradient are added in a fixed binary tree. Few
+ * samples: the library's own threads, but for weight gradients, whose sums it would cut by threads.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "base/context.h"
 #include "base/parallel.h"
 #include "codegen/onednn/onednn.h"
+#include "codegen/plain/winograd.h"
 #include "ops/rules.h"
 
 enum { MOST_PIECES = 32, MOST_PARTIALS = 16, FEW_SAMPLES = 8 };
@@ -142,17 +143,42 @@ static tw_status by_library(job *j, onednn_kind kind) {
     return status;
 }
 
+typedef bool winograd(tw_context *context, const conv_geometry *g, const winograd_arrays *arrays);
+
+/* TW_ERR_UNSUPPORTED, without a message, where the library has to do it: where the geometry is of
+ * another kind, or a number is not finite. */
+static tw_status by_winograd(const tw_kernel_call *call, const conv_geometry *g, winograd *kernel,
+                             winograd_arrays *arrays) {
+    tw_context *context = call->signature.context;
+    bool sums = kernel == winograd_weight_grad;
+    if (call->signature.operand[0].dtype != TW_F32) return TW_ERR_UNSUPPORTED;
+    if (!(sums ? winograd_serves_weights : winograd_serves)(g)) return TW_ERR_UNSUPPORTED;
+    size_t weights = winograd_weight_floats(g) * sizeof(float);
+    size_t blocks = (size_t)context->threads * winograd_block_floats(g) * sizeof(float);
+    size_t pieces = sums ? (size_t)winograd_pieces(g) : 1;
+    float *memory =
+        onednn_memory(context, sums ? ONEDNN_PARTIALS : ONEDNN_PACKED, pieces * weights);
+    arrays->weights = arrays->sums = memory;
+    arrays->blocks = onednn_memory(context, ONEDNN_SCRATCH, blocks);
+    arrays->result = call->out[0];
+    if (!memory || !arrays->blocks) return TW_ERR_MEMORY;
+    return kernel(context, g, arrays) ? TW_OK : TW_ERR_UNSUPPORTED;
+}
+
 tw_status onednn_conv(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
     if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
+    winograd_arrays arrays = {.x = call->in[0], .w = call->in[1]};
+    tw_status status = by_winograd(call, &g, winograd_conv, &arrays);
+    if (status != TW_ERR_UNSUPPORTED) return status;
     job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g)};
     j.bf16 = s->operand[0].dtype == TW_BF16;
     j.x = call->in[0];
     j.w = call->in[1];
     j.y = onednn_result(call);
     if (!j.y) return TW_ERR_MEMORY;
-    tw_status status = by_library(&j, ONEDNN_CONV);
+    status = by_library(&j, ONEDNN_CONV);
     if (!status) onednn_finish(call);
     return status;
 }
@@ -161,13 +187,16 @@ tw_status onednn_conv_input_grad(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     conv_geometry g = conv_geometry_of(s->result[0], s->operand[1], s->operand[0], s->attr);
     if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
+    winograd_arrays arrays = {.dy = call->in[0], .w = call->in[1]};
+    tw_status status = by_winograd(call, &g, winograd_input_grad, &arrays);
+    if (status != TW_ERR_UNSUPPORTED) return status;
     job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g)};
     j.bf16 = s->operand[0].dtype == TW_BF16;
     j.x = onednn_result(call);
     if (!j.x) return TW_ERR_MEMORY;
     j.w = call->in[1];
     j.y = call->in[0];
-    tw_status status = by_library(&j, ONEDNN_CONV_INPUT_GRAD);
+    status = by_library(&j, ONEDNN_CONV_INPUT_GRAD);
     if (!status) onednn_finish(call);
     return status;
 }
@@ -182,11 +211,14 @@ tw_status onednn_conv_weight_grad(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     conv_geometry g = conv_geometry_of(s->operand[0], s->result[0], s->operand[1], s->attr);
     if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
+    winograd_arrays arrays = {.x = call->in[0], .dy = call->in[1]};
+    tw_status status = by_winograd(call, &g, winograd_weight_grad, &arrays);
+    if (status != TW_ERR_UNSUPPORTED) return status;
     int pieces = g.batch < MOST_PARTIALS ? (int)g.batch : MOST_PARTIALS;
     while (pieces > 1 && (double)pieces * rule_bytes(s->result[0]) > 64e6) pieces /= 2;
     job j = {.context = s->context, .g = &g, .pieces = pieces, .x = call->in[0], .y = call->in[1]};
     j.bf16 = s->operand[0].dtype == TW_BF16;
-    tw_status status = prepare(&j, ONEDNN_CONV_WEIGHT_GRAD, false);
+    status = prepare(&j, ONEDNN_CONV_WEIGHT_GRAD, false);
     if (!status) status = run_job(&j);
     if (status) return status;
     tw_parallel_for(s->context, (int64_t)j.packed_elements, 4096, add_partials, &j);
@@ -233,6 +265,10 @@ tw_status onednn_conv_bias(const tw_kernel_call *call) {
     bool relu = s->attr[CONV_MORE].i == 1; /* activation: none, relu */
     conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
     tw_status status = TW_ERR_UNSUPPORTED;
+    winograd_arrays arrays = {.x = call->in[0], .w = call->in[1], .bias = call->in[2]};
+    arrays.relu = relu;
+    if (serves(&g, s)) status = by_winograd(call, &g, winograd_conv, &arrays);
+    if (status != TW_ERR_UNSUPPORTED) return status;
     if (serves(&g, s) && s->result[0].dtype == TW_F32) { /* else its bias is bf16 */
         job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g), .relu = relu};
         j.bf16 = dtype == TW_BF16;
