@@ -7,8 +7,8 @@
 /* What nothing reads: every walk leaves it out, and so this one has nothing else to do. */
 static const pass dead_pass = {"dead", "what nothing reads goes", 0, NULL, NULL};
 
-static const pass *const list[] = {&fold_pass,  &simplify_pass, &sink_pass,
-                                   &order_pass, &common_pass,   &dead_pass};
+static const pass *const list[] = {&pool_pass,  &fold_pass,   &simplify_pass, &sink_pass,
+                                   &order_pass, &common_pass, &dead_pass};
 enum { PASSES = sizeof list / sizeof *list };
 
 const pass *passes_at(int i) { return i >= 0 && i < PASSES ? list[i] : NULL; }

@@ -4,7 +4,7 @@
 
 #include "passes/rewrite.h"
 
-extern const pass fold_pass, simplify_pass, sink_pass, order_pass, common_pass;
+extern const pass pool_pass, fold_pass, simplify_pass, sink_pass, order_pass, common_pass;
 
 /* The i-th pass, in the order in which they are run; NULL past the end. */
 const pass *passes_at(int i);

@@ -216,12 +216,38 @@ static void test_order(void **state) {
     assert_string_equal(before, after(chain_right, "order dead"));
 }
 
+/* The gradient of relu and pooling; windows that overlap if `stride` is 1. */
+static void pool_gradient(tw_graph *g, int64_t stride, bool used_twice, tw_value *out) {
+    tw_value x = tw_input(g, "x", TW_F32, TW_SHAPE(2, 6, 6, 3)), dx = {0};
+    tw_value y = tw_relu(x);
+    tw_value p = tw_max_pool(y, &(tw_pool_opts){.window = {2, 2}, .stride = {stride, stride}});
+    tw_value loss = tw_sum(tw_mul(p, tw_sin(p)));
+    if (used_twice) loss = tw_add(loss, tw_sum(tw_square(y)));
+    tw_grad(loss, 1, &x, &dx);
+    *out = dx;
+}
+
+static void pooled(tw_graph *g, tw_value *out) { pool_gradient(g, 2, false, out); }
+static void pooled_overlapping(tw_graph *g, tw_value *out) { pool_gradient(g, 1, false, out); }
+static void pooled_and_read(tw_graph *g, tw_value *out) { pool_gradient(g, 2, true, out); }
+
+static void test_pool(void **state) {
+    (void)state;
+    golden_compare("pass_pool.txt", after(pooled, "pool dead"));
+    assert_non_null(strstr(after(pooled_overlapping, "pool dead"), "relu_grad(%2"));
+    /* The gradient that y's other reader adds is no pool's. */
+    static char before[8192];
+    strcpy(before, after(pooled_and_read, "dead"));
+    assert_string_equal(before, after(pooled_and_read, "pool dead"));
+}
+
 /* Same numbers with the passes and without. */
 static void test_numbers(void **state) {
     (void)state;
-    static const maker makers[] = {identities,  constants,        twice,      checkpointed,
-                                   chain_left,  transposes,       low_rank,   shared,
-                                   chain_right, transposed_chain, chain_twice};
+    static const maker makers[] = {identities,         constants,        twice,       checkpointed,
+                                   chain_left,         transposes,       low_rank,    shared,
+                                   chain_right,        transposed_chain, chain_twice, pooled,
+                                   pooled_overlapping, pooled_and_read};
     enum { MOST = 20000, INPUTS = 4 };
     static double numbers[2][MOST];
     for (size_t m = 0; m < sizeof makers / sizeof *makers; m++) {
@@ -260,7 +286,8 @@ static void test_refusal(void **state) {
     tw_context *context = tw_context_new(NULL);
     tw_graph *g = tw_graph_new(context, NULL, TW_SYMBOLIC, NULL);
     assert_null(tw_graph_print_passes(g, "common magic"));
-    assert_non_null(strstr(tw_message(context), "no pass \"magic\"; there are fold, simplify"));
+    assert_non_null(
+        strstr(tw_message(context), "no pass \"magic\"; there are pool, fold, simplify"));
     tw_context_free(context);
 }
 
@@ -269,7 +296,8 @@ int main(void) {
         cmocka_unit_test(test_simplify), cmocka_unit_test(test_fold),
         cmocka_unit_test(test_common),   cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_sink),     cmocka_unit_test(test_order),
-        cmocka_unit_test(test_numbers),  cmocka_unit_test(test_refusal),
+        cmocka_unit_test(test_pool),     cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_refusal),
     };
     return cmocka_run_group_tests_name("passes", tests, NULL, NULL);
 }
