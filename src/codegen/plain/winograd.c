@@ -12,7 +12,7 @@
 enum { MOST_PIECES = 16, LEAST_WORK = 1 << 20, MOST_SUM_CHANNELS = 128 * 128 };
 
 bool winograd_serves(const conv_geometry *g) {
-    bool good = WINOGRAD_FAST && g->groups == 1 && g->in[0] == 1 && g->out[0] == 1;
+    bool good = LANES_WIDE && g->groups == 1 && g->in[0] == 1 && g->out[0] == 1;
     for (int i = 0; i < 3; i++) {
         good = good && g->stride[i] == 1 && g->dilation[i] == 1 && g->base_dilation[i] == 1 &&
                g->window[i] == (i == 0 ? 1 : 3) && g->low[i] <= (i == 0 ? 0 : 2);

@@ -2,23 +2,8 @@
 #ifndef CODEGEN_PLAIN_WINOGRAD_TILE_H
 #define CODEGEN_PLAIN_WINOGRAD_TILE_H
 
+#include "codegen/plain/lanes.h"
 #include "codegen/plain/winograd.h"
-
-#if defined(__AVX512F__)
-enum { WINOGRAD_FAST = 1, LANES = 16 };
-#elif defined(__AVX2__) && defined(__FMA__)
-enum { WINOGRAD_FAST = 1, LANES = 8 };
-#else
-enum { WINOGRAD_FAST = 0, LANES = 4 };
-#endif
-
-typedef float lanes __attribute__((vector_size(LANES * 4)));
-typedef int32_t lanes_mask __attribute__((vector_size(LANES * 4)));
-/* The same, anywhere in memory. */
-typedef float lanes_at __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
-
-static inline lanes load(const float *from) { return *(const lanes_at *)from; }
-static inline void store(float *to, lanes value) { *(lanes_at *)to = value; }
 
 /* Tiles of BLOCK positions are transformed and multiplied while they are in cache. */
 enum { POSITIONS = 16, BLOCK = 48, ROW_STEP = 12, LINE = 16, MOST_CHANNELS = 256 };
