@@ -151,7 +151,8 @@ static tw_status by_winograd(const tw_kernel_call *call, const conv_geometry *g,
                              winograd_arrays *arrays) {
     tw_context *context = call->signature.context;
     bool sums = kernel == winograd_weight_grad;
-    if (call->signature.operand[0].dtype != TW_F32) return TW_ERR_UNSUPPORTED;
+    const tw_signature *s = &call->signature;
+    if (s->operand[0].dtype != TW_F32 || s->result[0].dtype != TW_F32) return TW_ERR_UNSUPPORTED;
     if (!(sums ? winograd_serves_weights : winograd_serves)(g)) return TW_ERR_UNSUPPORTED;
     size_t weights = winograd_weight_floats(g) * sizeof(float);
     size_t blocks = (size_t)context->threads * winograd_block_floats(g) * sizeof(float);
