@@ -33,6 +33,36 @@ else()
   message(STATUS "Without libjpeg: image folders read no JPEG files")
 endif()
 
+# Machine code. By llvm-config, since LLVM's own package file asks for libraries that this does not need.
+set(LLVM_FOUND OFF)
+if(THALWEG_LLVM)
+  find_program(LLVM_CONFIG NAMES llvm-config-19)
+  if(LLVM_CONFIG)
+    foreach(what includedir libdir version)
+      execute_process(COMMAND ${LLVM_CONFIG} --${what} OUTPUT_VARIABLE llvm_${what}
+        OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+    endforeach()
+    find_path(LLVM_INCLUDE_DIR llvm-c/Core.h HINTS ${llvm_includedir} NO_DEFAULT_PATH)
+    find_library(LLVM_LIBRARY NAMES LLVM-19 LLVM HINTS ${llvm_libdir} NO_DEFAULT_PATH)
+    if(LLVM_INCLUDE_DIR AND LLVM_LIBRARY)
+      set(LLVM_FOUND ON)
+    endif()
+  endif()
+endif()
+if(LLVM_FOUND)
+  add_library(thalweg_llvm_dependencies INTERFACE)
+  target_include_directories(thalweg_llvm_dependencies SYSTEM INTERFACE ${LLVM_INCLUDE_DIR})
+  target_link_libraries(thalweg_llvm_dependencies INTERFACE ${LLVM_LIBRARY})
+  set(llvm_definitions THALWEG_LLVM_VERSION="${llvm_version}"
+    THALWEG_LLVM_PLUGIN="${CMAKE_SHARED_MODULE_PREFIX}thalweg-llvm${CMAKE_SHARED_MODULE_SUFFIX}"
+    THALWEG_LIBRARY_FOLDER="${CMAKE_INSTALL_LIBDIR}"
+    THALWEG_INSTALLED_FOLDER="${CMAKE_INSTALL_FULL_LIBDIR}")
+  set_property(SOURCE src/codegen/machine_code.c src/codegen/machine_target.c
+    APPEND PROPERTY COMPILE_DEFINITIONS ${llvm_definitions})
+else()
+  message(STATUS "Without LLVM: no machine code is generated, plain kernels serve")
+endif()
+
 # The back end of tw_parallel_for.
 if(THALWEG_THREADS STREQUAL openmp)
   find_package(OpenMP REQUIRED COMPONENTS C)

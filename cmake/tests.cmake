@@ -1,6 +1,6 @@
 # tests/LAYER/test_NAME.c is a cmocka program, tests/LAYER/check_NAME.sh a bash script; both become the
 # test LAYER_NAME with the label LAYER. More labels stand in a "LABELS: deep threads" comment in the
-# first lines: `deep` ones are left out of `make check`, `threads` ones run under the thread sanitizer.
+# first lines; "WRAP: malloc" gives a test its own __wrap_malloc. `deep` ones are left out of `make check`, `threads` ones run under the thread sanitizer.
 pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka)
 
 function(register_test source)
@@ -20,7 +20,7 @@ function(register_test source)
   add_test(NAME ${arg_NAME} COMMAND ${arg_COMMAND} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   # Tests run side by side: threads that wait must not spin on the cores of other tests.
   set_tests_properties(${arg_NAME} PROPERTIES LABELS "${labels}" TIMEOUT ${timeout}
-    ENVIRONMENT "OMP_WAIT_POLICY=passive;THALWEG=${PROJECT_BINARY_DIR}/thalweg;BUILD=${PROJECT_BINARY_DIR}")
+    ENVIRONMENT "OMP_WAIT_POLICY=passive;THALWEG=${PROJECT_BINARY_DIR}/thalweg;BUILD=${PROJECT_BINARY_DIR};THALWEG_CACHE=${PROJECT_BINARY_DIR}/cache")
 endfunction()
 
 file(GLOB support_sources CONFIGURE_DEPENDS tests/support/*.c)
@@ -40,6 +40,12 @@ foreach(source ${test_sources})
   add_executable(${name} ${source})
   target_link_libraries(${name} PRIVATE thalweg_test_support)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  file(STRINGS ${source} head LIMIT_COUNT 5)
+  if(head MATCHES "WRAP:([ a-z_]+)")
+    separate_arguments(wrapped UNIX_COMMAND ${CMAKE_MATCH_1})
+    list(TRANSFORM wrapped PREPEND "-Wl,--wrap=")
+    target_link_options(${name} PRIVATE ${wrapped})
+  endif()
   register_test(${source} NAME ${name} COMMAND ${name})
 endforeach()
 

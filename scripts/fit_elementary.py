@@ -57,3 +57,25 @@ e,p=fit(el,0.92,4.0,6,weight=lambda t:t*math.erfc(t)/math.erf(t))
 print('erf large',e,[float(np.float32(c)) for c in p])
 e,p=fit(el,0.92,4.0,7,weight=lambda t:t*math.erfc(t)/math.erf(t))
 print('erf large7',e,[float(np.float32(c)) for c in p])
+
+# sin r = r + r s q(s), cos r = 1 - s / 2 + s^2 q(s), s = r^2, |r| <= pi / 4
+H=(math.pi/4*1.0001)**2
+def sq(s): return (math.sin(math.sqrt(s))/math.sqrt(s)-1)/s if s>1e-3 else -1/6+s/120-s*s/5040
+def cq(s): return (math.cos(math.sqrt(s))-1+s/2)/s**2 if s>1e-2 else 1/24-s/720+s*s/40320
+e,p=fit(sq,0,H,2,weight=lambda s:s)
+print('sin',e,[float(np.float32(c)) for c in p])
+e,p=fit(cq,0,H,2,weight=lambda s:s*s)
+print('cos',e,[float(np.float32(c)) for c in p])
+# 2 / pi from bit 26 b + 1 on: 26 bits, 26 bits, and what follows as a double
+from fractions import Fraction
+def arctan_inverse(n):
+    total,term,k=0,(1<<400)//n,0
+    while term:
+        total+=(-1)**k*(term//(2*k+1)); term//=n*n; k+=1
+    return total
+two_over_pi=(1<<801)//(4*(4*arctan_inverse(5)-arctan_inverse(239)))
+bits=lambda first,n:(two_over_pi>>(400-first-n))&((1<<n)-1)
+for b in range(4):
+    at=26*b
+    piece=lambda first,n:float(Fraction(bits(first,n),1<<(first+n))).hex()
+    print('2/pi',b,piece(at,26),piece(at+26,26),piece(at+52,80))

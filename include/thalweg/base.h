@@ -88,7 +88,12 @@ typedef struct tw_context_opts {
     /* Memory: allocate(user, NULL, n) is malloc, (p, n) realloc, (p, 0) free. */
     void *(*allocate)(void *user, void *old, size_t bytes);
     void *allocate_user;
-    void *reserved_[6];
+    /* Where generated code is kept for the next process; "" keeps none. Default: $THALWEG_CACHE, else
+     * $XDG_CACHE_HOME/thalweg, else ~/.cache/thalweg. Must outlive the context. */
+    const char *cache;
+    int vectors; /* bytes of the widest vectors in generated code: 64, 32, 16; default: the CPU's */
+    bool no_codegen; /* plain kernels only */
+    void *reserved_[4];
 } tw_context_opts;
 
 /*

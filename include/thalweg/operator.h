@@ -166,6 +166,15 @@ enum { TW_SCALAR_OPERANDS = 4 };
 typedef void (*tw_scalar_kernel)(int64_t count, void *out, const void *const *in,
                                  const int64_t *step, const tw_attr *attr);
 
+/* The C expression that a scalar kernel is made of, from which other code for it is made: of operands
+ * named in `names` ("a b"); or, where an attribute chooses among kernels, theirs by attr[0].i. */
+typedef struct tw_scalar_text tw_scalar_text;
+struct tw_scalar_text {
+    const char *names, *expression;
+    const tw_scalar_text *const *by_attribute; /* n of them; an absent one has no text */
+    int n;
+};
+
 typedef enum tw_meaning {
     TW_MEANS_SCALAR = 1, /* `scalar`: an expression of one element of each operand */
     TW_MEANS_MAP,        /* `map`: strided copies, in order; with `fills` the scalar first */
@@ -201,7 +210,8 @@ struct tw_operator {
     int (*factors)(const tw_signature *signature, tw_factor *out); /* composites: NULL */
     void (*cost)(const tw_signature *signature, tw_cost *out);     /* composites: NULL */
     tw_meaning meaning;
-    tw_scalar_kernel scalar[TW_F64 + 1]; /* by type of operand 0 (operand 1 for select) */
+    tw_scalar_kernel scalar[TW_F64 + 1];           /* by type of operand 0 (operand 1 for select) */
+    const tw_scalar_text *scalar_text[TW_F64 + 1]; /* of `scalar`; NULL: the kernel alone knows */
     int (*map)(const tw_signature *signature, int capacity, tw_piece *out);
     bool fills;
     bool effect; /* runs though nothing reads its results (print) */
@@ -209,10 +219,18 @@ struct tw_operator {
     /* `kernel` reads and writes f16 and bf16 itself. Otherwise what computes an operator (scalar,
      * kernel, body) is given f32 for them, and its results are rounded, once, to their type. */
     bool halves;
+    bool
+        whole; /* a composite that a kernel computes better than its body's loops: passes keep it */
     void (*body)(tw_graph *graph, const tw_signature *signature, const tw_value *in, tw_value *out);
     const tw_sample *samples; /* ends with NULL operands */
     const char *no_samples;   /* why there are none */
+    /* Bytes that `kernel` takes by tw_workspace, for known extents, so that programs plan them; NULL:
+     * not known before it runs. */
+    size_t (*workspace)(const tw_signature *signature);
 };
+
+/* Memory of a kernel's own until it returns, 64-aligned, not cleared; NULL when it is out. */
+TW_API void *tw_workspace(const tw_kernel_call *call, size_t bytes);
 
 /* Adds an operator to the context; the struct must outlive it. Refuses a name that is taken and
  * an entry with a missing field. */

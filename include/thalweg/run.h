@@ -60,7 +60,12 @@ typedef struct tw_compile_opts {
     bool as_built;  /* the graph without the passes; reference and check imply it */
     bool check;     /* slow: tw_run fails with TW_ERR_NUMBER at the first operator that makes a NaN
                      * or an infinity, before any assign, and names it, its scope and operands */
-    void *reserved_[4];
+    /* A budget in bytes for the peak (tw_memory), 0 for none. Work of the forward phase is done again
+     * rather than kept until it is met, by the same operators (other fusion may
+     * change last bits); or compiling fails with TW_ERR_MEMORY,
+     * and says by how much. Extents have to be numbers. */
+    size_t memory;
+    void *reserved_[3];
 } tw_compile_opts;
 
 /* Compiles what `out` and the assigns need. The graph may be freed after. NULL on failure. */
@@ -80,6 +85,22 @@ TW_API tw_status tw_run(tw_program *program, tw_tensor *const *in, tw_tensor **o
 TW_API char *tw_program_print(tw_program *program);
 /* Planned bytes of transient memory for the latest run's extents; 0 before the first one. */
 TW_API size_t tw_program_memory(const tw_program *program);
+
+/* What a run needs at its peak, in bytes. */
+typedef struct tw_memory {
+    size_t parameters; /* of trainable variables */
+    size_t state;      /* of other variables: optimiser state, statistics, counts */
+    size_t spares;     /* next values of variables that are not updated in place */
+    size_t constants;
+    size_t
+        transients;   /* what lives within a run, kernels' workspaces included: tw_program_memory */
+    size_t arguments; /* inputs and outputs */
+    size_t peak;      /* all of them */
+} tw_memory;
+/* Before a run with these inputs; in NULL: where no extent depends on them, else as in the latest run. */
+TW_API tw_status tw_program_plan(tw_program *program, tw_tensor *const *in, tw_memory *out);
+/* The plan as one line: "peak 16.1 MiB: parameters 2.6 MiB, ..."; the caller's (tw_string_free). */
+TW_API char *tw_memory_print(tw_context *context, const tw_memory *memory);
 
 /* Where a program's time goes: a row for each instruction, or for the elementwise instructions that
  * run as one, in the order in which they run. */
@@ -106,7 +127,8 @@ typedef struct tw_jit_opts {
     bool training;
     bool check;       /* as in tw_compile_opts */
     const char *open; /* a letter per input opens its axis 0 under that name; '-' keeps it */
-    void *reserved_[4];
+    size_t memory;    /* as in tw_compile_opts; nothing may be open then */
+    void *reserved_[3];
 } tw_jit_opts;
 
 /* Runs a model function compiled: traced once for each set of input types. Copies the
@@ -115,6 +137,8 @@ TW_API tw_jit *tw_jit_new(tw_context *context, tw_store *store, tw_function func
                           int n_out, const void *config, size_t config_size,
                           const tw_jit_opts *opts);
 TW_API void tw_jit_free(tw_jit *jit);
+/* The plan of a run with these inputs, which compiles for them where that was not done yet. */
+TW_API tw_status tw_jit_plan(tw_jit *jit, tw_tensor *const *in, tw_memory *out);
 TW_API tw_status tw_jit_run(tw_jit *jit, tw_tensor *const *in, tw_tensor **out);
 
 #ifdef __cplusplus

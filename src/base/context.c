@@ -22,7 +22,10 @@ void *context_resize(tw_context *context, void *old, size_t count, size_t size) 
         return NULL;
     }
     void *memory = raw_resize(context, old, bytes ? bytes : 1);
-    if (!memory) context_error(context, TW_ERR_MEMORY, "out of memory: %zu bytes", bytes);
+    if (!memory) {
+        context->refused++;
+        context_error(context, TW_ERR_MEMORY, "out of memory: %zu bytes", bytes);
+    }
     return memory;
 }
 

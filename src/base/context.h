@@ -13,6 +13,22 @@ typedef struct object {
     int holds;
 } object;
 
+/* The stack behind base/scratch.h. */
+typedef struct scratch_chunk {
+    void *at;
+    size_t bytes;
+} scratch_chunk;
+typedef struct scratch_stack {
+    char *planned; /* the running instruction's place in a program's memory */
+    size_t planned_bytes, planned_used;
+    struct {
+        scratch_chunk *at;
+        size_t count, capacity;
+    } chunks;
+    size_t current, used,
+        wanted; /* the chunk in use, bytes of it, bytes of the next one at least */
+} scratch_stack;
+
 typedef struct dimension_table dimension_table;
 typedef struct operator_table operator_table;
 
@@ -21,13 +37,20 @@ struct tw_context {
     int threads;
     tw_status status;
     char message[2048];
+    long refused;   /* allocations that failed, ever */
     object objects; /* ring */
     /* Slots that higher layers fill; the base only carries them. */
     dimension_table *dimensions;
     operator_table *operators;
     const struct executor *executor;
-    void *onednn; /* library primitives and scratch memory; ended by onednn_free unless NULL */
+    scratch_stack scratch;
+    void *onednn; /* library primitives; ended by onednn_free unless NULL */
     void (*onednn_free)(tw_context *context);
+    void *
+        dots; /* inner kernels of generated products and their scratch; ended by dots_free unless NULL */
+    void (*dots_free)(tw_context *context);
+    void *machine_code; /* what was generated; ended by machine_code_free unless NULL */
+    void (*machine_code_free)(tw_context *context);
 };
 
 /* Memory by the context's allocator; NULL sets TW_ERR_MEMORY. Zeroed. count*size is checked. */

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <thalweg/base.h>
 
+#include "base/described.h"
+
 static inline bool dtype_half(tw_dtype dtype) { return dtype == TW_F16 || dtype == TW_BF16; }
 
 static inline uint32_t float_bits(float x) {
@@ -58,23 +60,21 @@ static inline uint16_t f16_narrow(float x) {
 
 /* To f32 with the last bit set where that is inexact ("rounding to odd"): rounding the result once
  * more, to 22 bits or fewer, gives what rounding x at once would (Boldo & Melquiond 2008). */
-static inline float float_to_odd(double x) {
+DESCRIBED_FUNCTION(float, float_to_odd, (double x), {
     float near = (float)x;
-    double back = (double)near;
+    double back = (double)near, size = x < 0 ? -x : x;
     uint32_t bits = float_bits(near);
-    if (x == back || x != x) return near;
-    if ((x < 0 ? -x : x) < (back < 0 ? -back : back)) bits--;
-    return float_of_bits(bits | 1);
-}
+    bits = size < (back < 0 ? -back : back) ? bits - 1 : bits;
+    return x == back || x != x ? near : float_of_bits(bits | 1);
+})
 static inline uint16_t f16_of(double x) { return f16_narrow(float_to_odd(x)); }
 static inline uint16_t bf16_of(double x) { return bf16_narrow(float_to_odd(x)); }
 /* f64 holds 53 bits: of a wider integer, the last one it takes stands for all below. */
-static inline double double_to_odd(int64_t x) {
-    bool wide = x > INT64_C(1) << 53 || x < -(INT64_C(1) << 53);
-    return (double)(wide ? (x & ~INT64_C(0x7ff)) | (x & 0x7ff ? 0x800 : 0) : x);
-}
-static inline uint16_t f16_of_i64(int64_t x) { return f16_of(double_to_odd(x)); }
-static inline uint16_t bf16_of_i64(int64_t x) { return bf16_of(double_to_odd(x)); }
+DESCRIBED_FUNCTION(double, double_to_odd, (int64_t x), {
+    const int64_t most = (int64_t)1 << 53, low = x & 0x7ff;
+    bool wide = x > most || x < -most;
+    return (double)(wide ? (x - low) | (low != 0 ? 0x800 : 0) : x);
+})
 
 /* `count` elements at from[i * step] as f32, and back; dtype is f16 or bf16. */
 void half_widen(tw_dtype dtype, const uint16_t *from, int64_t step, int64_t count, float *to);

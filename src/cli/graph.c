@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/file.h"
+#include "cli/memory.h"
 #include "cli/model.h"
 
 enum { DEFAULT_BATCH = 64 };
@@ -15,7 +16,7 @@ typedef struct request {
     int64_t batch; /* 0: any, as a symbol */
     bool train, forward;
     bool text, dot, program, summary;
-    const char *svg, *passes;
+    const char *svg, *passes, *memory;
 } request;
 
 static void print_more(void) {
@@ -55,7 +56,8 @@ static int draw(tw_context *context, tw_graph *graph, const char *path) {
 
 static int print_program(tw_context *context, tw_graph *graph, const request *asked,
                          const tw_value *in, const tw_value *out) {
-    const tw_compile_opts opts = {.read_only = asked->forward};
+    tw_compile_opts opts = {.read_only = asked->forward};
+    if (memory_read(asked->memory, &opts.memory)) return CLI_MISUSED;
     tw_program *program = tw_compile(graph, asked->chosen.model->n_in, in, 1, out, &opts);
     if (!program) return cli_fail("%s", tw_message(context));
     int code = cli_print_string(context, tw_program_print(program));
@@ -102,6 +104,8 @@ static int run(int argc, char **argv) {
          OPTION_TEXT, &asked.passes, 0, 0},
         {"program", NULL, "as the compiled list of instructions, with memory offsets", OPTION_FLAG,
          &asked.program, 0, 0},
+        {"memory", "SIZE", "a budget, as 2GiB: work is done again rather than kept", OPTION_TEXT,
+         &asked.memory, 0, 0},
         {"summary", NULL, "as a table of its layers: shapes, parameters, operations, memory",
          OPTION_FLAG, &asked.summary, 0, 0},
         {0},

@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/file.h"
+#include "cli/memory.h"
 #include "cli/model.h"
 
 enum { DEFAULT_BATCH = 64, DEFAULT_RUNS = 20, OPERATORS_WIDTH = 30 };
@@ -16,7 +17,7 @@ typedef struct request {
     chosen_model chosen;
     int64_t batch, runs, threads, rows;
     bool forward;
-    const char *trace;
+    const char *trace, *memory;
 } request;
 
 /* Numbers that look like data: floats in [-1, 1), integers 0, which is a label and a token of any
@@ -122,9 +123,14 @@ static int profile_graph(tw_context *context, const request *asked) {
     int n_in = asked->chosen.model->n_in;
     for (int i = 0; i < n_in; i++)
         if (!(data[i] = make_input(context, in[i]))) return CLI_FAILED;
-    const tw_compile_opts opts = {.read_only = asked->forward};
+    tw_memory memory;
+    tw_compile_opts opts = {.read_only = asked->forward};
+    if (memory_read(asked->memory, &opts.memory)) return CLI_MISUSED;
     tw_program *program = tw_compile(graph, n_in, in, 1, out, &opts);
-    tw_profile *profile = program ? tw_profile_new(program, data, result, (int)asked->runs) : NULL;
+    if (!program || tw_program_plan(program, data, &memory))
+        return cli_fail("%s", tw_message(context));
+    if (memory_print(context, &memory)) return CLI_FAILED;
+    tw_profile *profile = tw_profile_new(program, data, result, (int)asked->runs);
     if (!profile) return cli_fail("%s", tw_message(context));
     int code = print_table(profile, asked);
     if (!code && asked->trace) code = write_trace(profile, asked->trace);
@@ -146,6 +152,8 @@ static int run(int argc, char **argv) {
          100000},
         {"threads", "N", "threads (as many as there are cores)", OPTION_NUMBER, &asked.threads, 1,
          1024},
+        {"memory", "SIZE", "a budget, as 2GiB: work is done again rather than kept", OPTION_TEXT,
+         &asked.memory, 0, 0},
         {"trace", "FILE", "the last run as a Chrome trace, for Perfetto", OPTION_TEXT, &asked.trace,
          0, 0},
         {0},

@@ -63,6 +63,8 @@ static int run(int argc, char **argv) {
          OPTION_FLAG, &s.overwrite, 0, 0},
         {"epochs", "N", "passes over the data (10)", OPTION_NUMBER, &s.epochs, 1, 1000000},
         {"batch", "N", "examples in a step (64)", OPTION_NUMBER, &s.batch, 1, 1 << 24},
+        {"memory", "SIZE", "a budget, as 2GiB: work is done again rather than kept", OPTION_TEXT,
+         &s.memory, 0, 0},
         {"optimizer", "O", "sgd momentum adam adamw adagrad rmsprop adafactor lamb lion",
          OPTION_TEXT, &s.optimizer.kind, 0, 0},
         {"lr", "X", "the rate; default: the model's", OPTION_REAL, &s.optimizer.rate, 0, 0},

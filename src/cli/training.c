@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "cli/file.h"
+#include "cli/memory.h"
 #include "cli/record.h"
 #include "cli/score.h"
 #include "cli/weights.h"
@@ -300,8 +301,10 @@ static bool prepare_scorers(training *run) {
     const tw_loader_opts shuffled = {
         .batch = settings->batch, .shuffle = true, .seed = (uint64_t)settings->seed};
     const tw_loader_opts in_order = {.batch = settings->batch};
-    const tw_jit_opts training = {
+    tw_jit_opts training = {
         .training = true, .check = settings->check, .open = score_open(model->n_in)};
+    if (memory_read(settings->memory, &training.memory)) return false;
+    if (training.memory) training.open = NULL; /* a budget is for known extents */
     const tw_jit_opts testing = {.open = score_open(model->n_in)};
     int n_out = 1 + model_counts(model);
     scorer common = {.context = run->context, .n_in = model->n_in, .counts = n_out == 2};
@@ -385,6 +388,8 @@ static bool print_start(const training *run) {
         printf(", %lld held out", (long long)tw_dataset_count(run->held_out.set));
     printf("; %s, batch %lld\n", optimizer_name(&run->job.optimizer),
            (long long)run->settings->batch);
+    int64_t most = run->settings->batch < run->count ? run->settings->batch : run->count;
+    if (memory_print_jit(run->context, run->trainer.jit, &run->inputs, most)) return false;
     if (!run->held_out.set)
         printf("nothing is held out to judge by: --val 0.1 would hold out a tenth\n");
     fflush(stdout);

@@ -12,8 +12,8 @@ typedef struct training_settings {
     model_choice model;
     data_choice data;
     optimizer_choice optimizer;
-    const char *held_out; /* --val: a path or a fraction */
-    const char *out, *lines;
+    const char *held_out;             /* --val: a path or a fraction */
+    const char *out, *lines, *memory; /* memory: --memory, NULL for none */
     int64_t epochs, batch, seed, threads, eval_every, save_every, keep, patience;
     bool resume, overwrite, check;
 } training_settings;

@@ -5,45 +5,69 @@
 
 #include "codegen/onednn/onednn.h"
 #include "codegen/plain/kernels.h"
+#include "codegen/product.h"
 
 typedef struct override {
     const char *name;
     tw_kernel kernel;
+    tw_status (*workspace)(const tw_signature *signature, size_t *bytes); /* NULL: it takes none */
+    bool in_place;
 } override;
 
 static const override table[] = {
-    {"dot", onednn_dot},
-    {"conv", onednn_conv},
-    {"conv_input_grad", onednn_conv_input_grad},
-    {"conv_weight_grad", onednn_conv_weight_grad},
-    {"conv_bias", onednn_conv_bias},
-    {"relu", plain_relu},
-    {"relu_grad", plain_relu_grad},
-    {"cross_entropy", plain_cross_entropy},
-    {"cross_entropy_grad", plain_cross_entropy_grad},
-    {"max_pool", plain_max_pool},
-    {"max_pool_grad", plain_max_pool_grad},
-    {"sgd_update", plain_sgd_update},
-    {"momentum_update", plain_momentum_update},
-    {"adam_update", plain_adam_update},
+    {"dot", product_dot, product_dot_workspace, false},
+    {"conv", onednn_conv, onednn_conv_workspace, false},
+    {"conv_input_grad", onednn_conv_input_grad, onednn_conv_input_grad_workspace, false},
+    {"conv_weight_grad", onednn_conv_weight_grad, onednn_conv_weight_grad_workspace, false},
+    {"conv_bias", onednn_conv_bias, onednn_conv_workspace, false},
+    {"relu", plain_relu, NULL, true},
+    {"relu_grad", plain_relu_grad, NULL, true},
+    {"cross_entropy", plain_cross_entropy, NULL, false},
+    {"cross_entropy_grad", plain_cross_entropy_grad, NULL, false},
+    {"max_pool", plain_max_pool, NULL, false},
+    {"max_pool_grad", plain_max_pool_grad, NULL, false},
+    {"sgd_update", plain_sgd_update, NULL, true},
+    {"momentum_update", plain_momentum_update, NULL, true},
+    {"adam_update", plain_adam_update, NULL, true},
 };
 
 static const override halves[] = {
-    {"dot", onednn_dot},
-    {"conv", onednn_conv},
-    {"conv_input_grad", onednn_conv_input_grad},
-    {"conv_weight_grad", onednn_conv_weight_grad},
-    {"conv_bias", onednn_conv_bias},
+    {"dot", onednn_dot, onednn_dot_workspace, false},
+    {"conv", onednn_conv, onednn_conv_workspace, false},
+    {"conv_input_grad", onednn_conv_input_grad, onednn_conv_input_grad_workspace, false},
+    {"conv_weight_grad", onednn_conv_weight_grad, onednn_conv_weight_grad_workspace, false},
+    {"conv_bias", onednn_conv_bias, onednn_conv_workspace, false},
 };
 
-tw_kernel override_find(const char *operator_name) {
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (strcmp(table[i].name, operator_name) == 0) return table[i].kernel;
+static const override *find(const override *list, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].name, name) == 0) return &list[i];
     return NULL;
 }
 
+static const override *find_kind(const char *name, bool halves_wanted) {
+    return halves_wanted ? find(halves, sizeof halves / sizeof *halves, name)
+                         : find(table, sizeof table / sizeof *table, name);
+}
+
+tw_kernel override_find(const char *operator_name) {
+    const override *found = find_kind(operator_name, false);
+    return found ? found->kernel : NULL;
+}
+
 tw_kernel override_of_halves(const char *operator_name) {
-    for (size_t i = 0; i < sizeof halves / sizeof *halves; i++)
-        if (strcmp(halves[i].name, operator_name) == 0) return halves[i].kernel;
-    return NULL;
+    const override *found = find_kind(operator_name, true);
+    return found ? found->kernel : NULL;
+}
+
+bool override_in_place(const char *operator_name) {
+    const override *found = find_kind(operator_name, false);
+    return found && found->in_place;
+}
+
+tw_status override_workspace(const tw_signature *signature, bool of_halves, size_t *bytes) {
+    const override *found = find_kind(signature->op->name, of_halves);
+    *bytes = 0;
+    if (!found) return TW_ERR_UNSUPPORTED;
+    return found->workspace ? found->workspace(signature, bytes) : TW_OK;
 }

@@ -11,5 +11,11 @@ tw_kernel override_find(const char *operator_name);
 /* Those that take f16 or bf16. They decline what they do not serve, a composite too: the operator is
  * then computed in f32. */
 tw_kernel override_of_halves(const char *operator_name);
+/* Whether its results may lie over operands of their type and shape: element i is read before it is
+ * written. */
+bool override_in_place(const char *operator_name);
+/* Bytes of scratch memory that it takes for this call; TW_ERR_UNSUPPORTED, without a message, where there
+ * is none or it declines. */
+tw_status override_workspace(const tw_signature *signature, bool of_halves, size_t *bytes);
 
 #endif

@@ -1,5 +1,6 @@
 /* A context's beginning and end: here, since this layer sees all that a context carries. */
 #include "base/context.h"
+#include "base/scratch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,9 @@ void tw_context_free(tw_context *context) {
     if (!context) return;
     end_objects(context);
     if (context->onednn_free) context->onednn_free(context);
+    if (context->dots_free) context->dots_free(context);
+    scratch_free(context);
+    if (context->machine_code_free) context->machine_code_free(context);
     if (context->operators) operator_table_free(context, context->operators);
     if (context->dimensions) dimension_table_free(context, context->dimensions);
     release(context);

@@ -18,6 +18,7 @@ struct tw_jit {
     int n_in, n_out;
     void *config;
     bool training, check;
+    size_t memory;
     char *open; /* n_in letters */
     VECTOR(trace) traces;
 };
@@ -75,6 +76,7 @@ tw_jit *tw_jit_new(tw_context *context, tw_store *store, tw_function function, i
     jit->n_out = n_out;
     jit->training = opts && opts->training;
     jit->check = opts && opts->check;
+    jit->memory = opts ? opts->memory : 0;
     jit->store = object_hold(store);
     if (keep(jit, config, config_size, opts ? opts->open : NULL)) return jit;
     object_drop(jit);
@@ -118,7 +120,8 @@ static tw_program *compile(const tw_jit *jit, const tw_type *type, tw_value *val
     }
     jit->function(graph, in, out, jit->config);
     tw_program *program =
-        tw_compile(graph, jit->n_in, in, jit->n_out, out, &(tw_compile_opts){.check = jit->check});
+        tw_compile(graph, jit->n_in, in, jit->n_out, out,
+                   &(tw_compile_opts){.check = jit->check, .memory = jit->memory});
     tw_graph_free(graph);
     return program;
 }
@@ -144,13 +147,27 @@ static const trace *add_trace(tw_jit *jit, tw_tensor *const *in) {
     return NULL;
 }
 
-tw_status tw_jit_run(tw_jit *jit, tw_tensor *const *in, tw_tensor **out) {
-    if (!jit) return TW_ERR_NULL;
+/* The program for these inputs; NULL with the context's error. */
+static tw_program *program_for(tw_jit *jit, tw_tensor *const *in, const char *who) {
     tw_context *context = jit->object.context;
-    for (int i = 0; i < jit->n_in; i++)
-        if (!in || !in[i])
-            return context_error(context, TW_ERR_NULL, "tw_jit_run: input %d is NULL", i);
+    for (int i = 0; i < jit->n_in; i++) {
+        if (in && in[i]) continue;
+        context_error(context, TW_ERR_NULL, "%s: input %d is NULL", who, i);
+        return NULL;
+    }
     const trace *it = find_trace(jit, in);
     if (!it) it = add_trace(jit, in);
-    return it ? tw_run(it->program, in, out) : context->status;
+    return it ? it->program : NULL;
+}
+
+tw_status tw_jit_plan(tw_jit *jit, tw_tensor *const *in, tw_memory *out) {
+    if (!jit || !out) return TW_ERR_NULL;
+    tw_program *program = program_for(jit, in, "tw_jit_plan");
+    return program ? tw_program_plan(program, in, out) : jit->object.context->status;
+}
+
+tw_status tw_jit_run(tw_jit *jit, tw_tensor *const *in, tw_tensor **out) {
+    if (!jit) return TW_ERR_NULL;
+    tw_program *program = program_for(jit, in, "tw_jit_run");
+    return program ? tw_run(program, in, out) : jit->object.context->status;
 }

@@ -73,7 +73,8 @@ typedef struct expression {
 scalar_type scalar_type_of(tw_dtype dtype);
 
 /*
- * What `op` computes of operands of these types. The steps are in `memory`. False when there is no text
+ * What `op` computes of operands of these types: f16 and bf16 operands are given as f32, and an f32
+ * value is rounded once to a result of those. The steps are in `memory`. False when there is no text
  * (an operator of the user's, a function without a description) or memory is out: then only the
  * kernel knows.
  */

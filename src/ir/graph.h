@@ -15,6 +15,8 @@
 typedef enum phase { PHASE_FORWARD, PHASE_BACKWARD, PHASE_UPDATE } phase;
 
 /* What every rewrite inherits (node_meta of the node it replaces). */
+enum { CALL_DEPTH = 256 }; /* functions that call each other, at most: hostile text nests them */
+
 typedef struct node_meta {
     phase phase;
     const char *scope;  /* "h0/ln1", "" at the top */

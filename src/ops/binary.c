@@ -19,6 +19,9 @@
 #define NUMBER_TABLE(name)                                                                         \
     [TW_F32] = name##_f32, [TW_F64] = name##_f64, [TW_I32] = name##_i32, [TW_I64] = name##_i64,    \
     [TW_U8] = name##_u8, [TW_U32] = name##_u32
+#define NUMBER_TEXTS(name)                                                                         \
+    [TW_F32] = &name##_f32_text, [TW_F64] = &name##_f64_text, [TW_I32] = &name##_i32_text,         \
+    [TW_I64] = &name##_i64_text, [TW_U8] = &name##_u8_text, [TW_U32] = &name##_u32_text
 
 NUMBER_KERNELS(add, a + b, (uint32_t)a + (uint32_t)b, (uint64_t)a + (uint64_t)b, a + b)
 NUMBER_KERNELS(sub, a - b, (uint32_t)a - (uint32_t)b, (uint64_t)a - (uint64_t)b, a - b)
@@ -55,6 +58,9 @@ SCALAR_2(atan2_f64, double, double, atan2(a, b))
 #define BIT_TABLE(name)                                                                            \
     [TW_BOOL] = name##_u8, [TW_U8] = name##_u8, [TW_I32] = name##_i32, [TW_I64] = name##_i64,      \
     [TW_U32] = name##_u32
+#define BIT_TEXTS(name)                                                                            \
+    [TW_BOOL] = &name##_u8_text, [TW_U8] = &name##_u8_text, [TW_I32] = &name##_i32_text,           \
+    [TW_I64] = &name##_i64_text, [TW_U32] = &name##_u32_text
 BIT_KERNELS(and, &)
 BIT_KERNELS(or, |)
 BIT_KERNELS(xor, ^)
@@ -72,7 +78,12 @@ enum { COMPARE_EQ, COMPARE_NE, COMPARE_LT, COMPARE_LE, COMPARE_GT, COMPARE_GE };
             [COMPARE_EQ] = name##_eq, [COMPARE_NE] = name##_ne, [COMPARE_LT] = name##_lt,          \
             [COMPARE_LE] = name##_le, [COMPARE_GT] = name##_gt, [COMPARE_GE] = name##_ge};         \
         kernels[attr[0].i](count, out, in, step, attr);                                            \
-    }
+    }                                                                                              \
+    static const tw_scalar_text *const name##_texts[] = {                                          \
+        [COMPARE_EQ] = &name##_eq_text, [COMPARE_NE] = &name##_ne_text,                            \
+        [COMPARE_LT] = &name##_lt_text, [COMPARE_LE] = &name##_le_text,                            \
+        [COMPARE_GT] = &name##_gt_text, [COMPARE_GE] = &name##_ge_text};                           \
+    static const tw_scalar_text name##_text = {NULL, NULL, name##_texts, COMPARE_GE + 1};
 COMPARE_KERNELS(compare_f32, float)
 COMPARE_KERNELS(compare_f64, double)
 COMPARE_KERNELS(compare_i32, int32_t)
@@ -81,7 +92,9 @@ COMPARE_KERNELS(compare_u8, uint8_t)
 COMPARE_KERNELS(compare_u32, uint32_t)
 COMPARE_KERNELS(compare_bool, uint8_t)
 
+#define SELECT_ONE(where, a, b) (where ? a : b)
 #define SELECT_KERNEL(name, T)                                                                     \
+    SCALAR_TEXT(name, "where a b", SELECT_ONE(where, a, b))                                        \
     static void name(SCALAR_ARGUMENTS) {                                                           \
         const uint8_t *where = in[0];                                                              \
         const T *yes = in[1], *no = in[2];                                                         \
@@ -90,18 +103,18 @@ COMPARE_KERNELS(compare_bool, uint8_t)
         if (step[0] == 1 && step[1] == 1 && step[2] == 1) {                                        \
             SCALAR_LOOP for (int64_t i = 0; i < count; i++) {                                      \
                 const T a = yes[i], b = no[i];                                                     \
-                result[i] = where[i] ? a : b;                                                      \
+                result[i] = SELECT_ONE(where[i], a, b);                                            \
             }                                                                                      \
         } else if (step[0] == 1 && step[1] == 1 && step[2] == 0) {                                 \
             const T b = count > 0 ? no[0] : (T)0;                                                  \
             SCALAR_LOOP for (int64_t i = 0; i < count; i++) {                                      \
                 const T a = yes[i];                                                                \
-                result[i] = where[i] ? a : b;                                                      \
+                result[i] = SELECT_ONE(where[i], a, b);                                            \
             }                                                                                      \
         } else {                                                                                   \
             for (int64_t i = 0; i < count; i++) {                                                  \
                 const T a = yes[i * step[1]], b = no[i * step[2]];                                 \
-                result[i] = where[i * step[0]] ? a : b;                                            \
+                result[i] = SELECT_ONE(where[i * step[0]], a, b);                                  \
             }                                                                                      \
         }                                                                                          \
     }
@@ -298,24 +311,39 @@ static const tw_sample select_samples[] = {
     .cost = rule_cost_elementwise, .meaning = TW_MEANS_SCALAR
 
 static const tw_operator op_add = {
-    BINARY_COMMON,           .name = "add",
-    .formula = "y = a + b",  .semantics = "integers wrap",
-    .operands = "a b",       .infer = rule_infer_number,
-    .vjp = add_vjp,          .scalar = {NUMBER_TABLE(add)},
+    BINARY_COMMON,
+    .name = "add",
+    .formula = "y = a + b",
+    .semantics = "integers wrap",
+    .operands = "a b",
+    .infer = rule_infer_number,
+    .vjp = add_vjp,
+    .scalar = {NUMBER_TABLE(add)},
+    .scalar_text = {NUMBER_TEXTS(add)},
     .samples = pair_samples,
 };
 static const tw_operator op_sub = {
-    BINARY_COMMON,           .name = "sub",
-    .formula = "y = a - b",  .semantics = "integers wrap",
-    .operands = "a b",       .infer = rule_infer_number,
-    .vjp = sub_vjp,          .scalar = {NUMBER_TABLE(sub)},
+    BINARY_COMMON,
+    .name = "sub",
+    .formula = "y = a - b",
+    .semantics = "integers wrap",
+    .operands = "a b",
+    .infer = rule_infer_number,
+    .vjp = sub_vjp,
+    .scalar = {NUMBER_TABLE(sub)},
+    .scalar_text = {NUMBER_TEXTS(sub)},
     .samples = pair_samples,
 };
 static const tw_operator op_mul = {
-    BINARY_COMMON,           .name = "mul",
-    .formula = "y = a b",    .semantics = "integers wrap",
-    .operands = "a b",       .infer = rule_infer_number,
-    .vjp = mul_vjp,          .scalar = {NUMBER_TABLE(mul)},
+    BINARY_COMMON,
+    .name = "mul",
+    .formula = "y = a b",
+    .semantics = "integers wrap",
+    .operands = "a b",
+    .infer = rule_infer_number,
+    .vjp = mul_vjp,
+    .scalar = {NUMBER_TABLE(mul)},
+    .scalar_text = {NUMBER_TEXTS(mul)},
     .samples = pair_samples,
 };
 static const tw_operator op_div = {
@@ -327,6 +355,7 @@ static const tw_operator op_div = {
     .infer = rule_infer_number,
     .vjp = div_vjp,
     .scalar = {NUMBER_TABLE(div)},
+    .scalar_text = {NUMBER_TEXTS(div)},
     .samples = divide_samples,
 };
 static const tw_operator op_max = {
@@ -338,6 +367,7 @@ static const tw_operator op_max = {
     .infer = rule_infer_number,
     .vjp = max_vjp,
     .scalar = {NUMBER_TABLE(max)},
+    .scalar_text = {NUMBER_TEXTS(max)},
     .samples = distinct_samples,
 };
 static const tw_operator op_min = {
@@ -349,6 +379,7 @@ static const tw_operator op_min = {
     .infer = rule_infer_number,
     .vjp = min_vjp,
     .scalar = {NUMBER_TABLE(min)},
+    .scalar_text = {NUMBER_TEXTS(min)},
     .samples = distinct_samples,
 };
 static const tw_operator op_pow = {
@@ -360,6 +391,7 @@ static const tw_operator op_pow = {
     .infer = rule_infer_float,
     .vjp = pow_vjp,
     .scalar = {[TW_F32] = pow_f32, [TW_F64] = pow_f64},
+    .scalar_text = {[TW_F32] = &pow_f32_text, [TW_F64] = &pow_f64_text},
     .samples = power_samples,
 };
 static const tw_operator op_and = {
@@ -371,6 +403,7 @@ static const tw_operator op_and = {
     .infer = rule_infer_bits,
     .no_vjp = "truth values and bits have no gradient",
     .scalar = {BIT_TABLE(and)},
+    .scalar_text = {BIT_TEXTS(and)},
     .samples = bool_samples,
 };
 static const tw_operator op_or = {
@@ -382,6 +415,7 @@ static const tw_operator op_or = {
     .infer = rule_infer_bits,
     .no_vjp = "truth values and bits have no gradient",
     .scalar = {BIT_TABLE(or)},
+    .scalar_text = {BIT_TEXTS(or)},
     .samples = bool_samples,
 };
 static const tw_operator op_xor = {
@@ -393,6 +427,7 @@ static const tw_operator op_xor = {
     .infer = rule_infer_bits,
     .no_vjp = "truth values and bits have no gradient",
     .scalar = {BIT_TABLE(xor)},
+    .scalar_text = {BIT_TEXTS(xor)},
     .samples = bool_samples,
 };
 static const tw_operator op_rem = {
@@ -406,6 +441,7 @@ static const tw_operator op_rem = {
     .infer = rule_infer_number,
     .vjp = rem_vjp,
     .scalar = {NUMBER_TABLE(rem)},
+    .scalar_text = {NUMBER_TEXTS(rem)},
     .samples = rem_samples,
 };
 static const tw_operator op_atan2 = {
@@ -418,6 +454,7 @@ static const tw_operator op_atan2 = {
     .infer = rule_infer_float,
     .vjp = atan2_vjp,
     .scalar = {[TW_F32] = atan2_f32, [TW_F64] = atan2_f64},
+    .scalar_text = {[TW_F32] = &atan2_f32_text, [TW_F64] = &atan2_f64_text},
     .samples = angle_samples,
 };
 
@@ -434,6 +471,7 @@ static const tw_operator op_compare = {
     .infer = compare_infer,
     .no_vjp = "truth values have no gradient",
     .scalar = {NUMBER_TABLE(compare), [TW_BOOL] = compare_bool},
+    .scalar_text = {NUMBER_TEXTS(compare), [TW_BOOL] = &compare_bool_text},
     .samples = compare_samples,
 };
 static const tw_operator op_select = {
@@ -445,6 +483,7 @@ static const tw_operator op_select = {
     .infer = select_infer,
     .vjp = select_vjp,
     .scalar = {NUMBER_TABLE(select), [TW_BOOL] = select_u8},
+    .scalar_text = {NUMBER_TEXTS(select), [TW_BOOL] = &select_u8_text},
     .samples = select_samples,
 };
 

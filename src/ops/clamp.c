@@ -14,6 +14,7 @@
      : x < low                ? low                                                                \
                               : x)
 #define CLAMP_KERNEL(name, T)                                                                      \
+    SCALAR_TEXT(name, "x low high", CLAMP_ONE(x, low, high))                                       \
     static void name(SCALAR_ARGUMENTS) {                                                           \
         const T *at = in[0], *lower = in[1], *upper = in[2];                                       \
         T *result = out;                                                                           \
@@ -82,6 +83,12 @@ static const tw_operator op_clamp = {
                [TW_I64] = clamp_i64,
                [TW_U8] = clamp_u8,
                [TW_U32] = clamp_u32},
+    .scalar_text = {[TW_F32] = &clamp_f32_text,
+                    [TW_F64] = &clamp_f64_text,
+                    [TW_I32] = &clamp_i32_text,
+                    [TW_I64] = &clamp_i64_text,
+                    [TW_U8] = &clamp_u8_text,
+                    [TW_U32] = &clamp_u32_text},
     .samples = clamp_samples,
 };
 

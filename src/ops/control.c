@@ -1,5 +1,5 @@
 /*
- * Operators that name functions of the module: call, checkpoint, custom_gradient. A model function
+ * Operators that name functions of the module: call, checkpoint, custom_gradient, fused. A model function
  * becomes a closed function; the variables that it uses are operands.
  */
 #include <thalweg/control.h>
@@ -65,6 +65,16 @@ static const tw_operator op_checkpoint = {
     .attributes = call_attributes,
 };
 
+/* What the fuse pass makes; a program runs it as one kernel where it can generate one. */
+static const tw_operator op_fused = {
+    CALL_COMMON,
+    .name = "fused",
+    .formula = "y = function(x)",
+    .semantics =
+        "as call; the function is elementwise work and reductions over one box of elements",
+    .attributes = call_attributes,
+};
+
 /* custom_gradient: gradient(x, y, dy) gives dx. */
 
 static const tw_attr_spec custom_attributes[] = {
@@ -96,7 +106,8 @@ static const tw_operator op_custom_gradient = {
     .vjp = custom_vjp,
 };
 
-const tw_operator *const ops_control[] = {&op_call, &op_checkpoint, &op_custom_gradient, NULL};
+const tw_operator *const ops_control[] = {&op_call, &op_checkpoint, &op_custom_gradient, &op_fused,
+                                          NULL};
 
 /* The values of in[] and their types; false after an error. */
 static bool operands_of(tw_graph *graph, const char *function, int n, const tw_value *in,

@@ -83,6 +83,7 @@ const tw_operator op_conv_bias = {
     .vjp = conv_bias_vjp,
     .batch = conv_bias_batch,
     .meaning = TW_MEANS_BODY,
+    .whole = true,
     .body = conv_bias_body,
     .samples = conv_bias_samples,
 };

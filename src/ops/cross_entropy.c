@@ -97,6 +97,7 @@ const tw_operator op_cross_entropy = {
     .vjp = cross_entropy_vjp,
     .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
+    .whole = true,
     .body = cross_entropy_body,
     .samples = cross_entropy_samples,
 };
@@ -137,6 +138,7 @@ const tw_operator op_cross_entropy_grad = {
     .attributes = cross_entropy_specs,
     .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
+    .whole = true,
     .body = cross_entropy_grad_body,
     .samples = cross_entropy_grad_samples,
 };

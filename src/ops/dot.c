@@ -7,6 +7,7 @@
 
 #include "base/context.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "ir/dimension.h"
 #include "ops/batch.h"
 #include "ops/families.h"
@@ -254,7 +255,7 @@ static int64_t *make_plan(const tw_kernel_call *call, plan *p) {
     p->columns = extent_of(y, b.n_free, free_b);
     p->depth = extent_of(x, a.contract->rank, a.contract->dim);
     size_t entries = (size_t)(2 * p->batch + p->rows + p->columns + 2 * p->depth);
-    int64_t *tables = context_allocate(call->signature.context, entries + 1, sizeof *tables);
+    int64_t *tables = scratch_take(call->signature.context, (entries + 1) * sizeof *tables);
     if (!tables) return NULL;
     p->a_batch = tables;
     p->b_batch = p->a_batch + p->batch;
@@ -318,7 +319,7 @@ DEFINE_ROWS(double)
 
 static tw_status pack(tw_context *context, plan *p) {
     int64_t rows = p->batch * p->depth;
-    p->packed = context_allocate_aligned(context, (size_t)(rows * p->columns) * p->size);
+    p->packed = scratch_take(context, (size_t)(rows * p->columns) * p->size);
     if (!p->packed) return TW_ERR_MEMORY;
     tw_parallel_for(context, rows, 1 + 16384 / (p->columns + 1),
                     p->size == sizeof(float) ? pack_float : pack_double, p);
@@ -342,8 +343,6 @@ static tw_status kernel(const tw_kernel_call *call) {
         tw_parallel_for(context, p.batch * p.rows, grain,
                         p.size == sizeof(float) ? rows_float : rows_double, &p);
     }
-    context_release_aligned(context, p.packed);
-    context_release(context, tables);
     return status;
 }
 

@@ -96,6 +96,7 @@ const tw_operator op_max_pool = {
     .vjp = max_pool_vjp,
     .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
+    .whole = true,
     .body = max_pool_body,
     .samples = max_pool_samples,
 };
@@ -159,6 +160,7 @@ const tw_operator op_max_pool_grad = {
     .attributes = max_pool_grad_attributes,
     .batch = batch_rows,
     .meaning = TW_MEANS_BODY,
+    .whole = true,
     .body = max_pool_grad_body,
     .samples = max_pool_grad_samples,
 };

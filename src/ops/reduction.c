@@ -11,6 +11,7 @@
 
 #include "base/context.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "ir/dimension.h"
 #include "ops/batch.h"
 #include "ir/graph.h"
@@ -107,7 +108,7 @@ static tw_status reduce_blocks(tw_context *context, pass *p) {
     char *result = p->out, *partial = NULL;
     if (p->blocks > 1) {
         size_t elements = (size_t)p->outer * (size_t)p->blocks * (size_t)p->inner;
-        partial = context_allocate(context, elements, p->size);
+        partial = scratch_take(context, elements * p->size);
         if (!partial) return TW_ERR_MEMORY;
         p->out = partial;
     }
@@ -116,10 +117,7 @@ static tw_status reduce_blocks(tw_context *context, pass *p) {
     tw_parallel_for(context, p->outer * p->blocks * p->tiles, grain > 1 ? grain : 1, reduce_units,
                     p);
     if (!partial) return TW_OK;
-    tw_status status =
-        reduce_run(context, p->kernel, p->size, p->outer, p->blocks, p->inner, partial, result);
-    context_release(context, partial);
-    return status;
+    return reduce_run(context, p->kernel, p->size, p->outer, p->blocks, p->inner, partial, result);
 }
 
 static tw_status reduce_run(tw_context *context, const reduce_kernel *kernel, size_t size,
@@ -130,7 +128,7 @@ static tw_status reduce_run(tw_context *context, const reduce_kernel *kernel, si
     p.count = count / fold;
     p.inner = inner * fold;
     if (fold == 1) return reduce_blocks(context, &p);
-    char *folded = context_allocate(context, (size_t)outer * (size_t)p.inner, size);
+    char *folded = scratch_take(context, (size_t)outer * (size_t)p.inner * size);
     if (!folded) return TW_ERR_MEMORY;
     p.out = folded;
     tw_status status = reduce_blocks(context, &p);
@@ -138,8 +136,23 @@ static tw_status reduce_run(tw_context *context, const reduce_kernel *kernel, si
         kernel->rows(out + (size_t)(i * inner) * size, folded + (size_t)(i * p.inner) * size, fold,
                      inner, inner);
     }
-    context_release(context, folded);
     return status;
+}
+
+/* What reduce_run takes. */
+static size_t run_bytes(size_t size, int64_t outer, int64_t count, int64_t inner) {
+    size_t bytes = 0;
+    for (;;) {
+        int64_t fold = fold_of(count, inner);
+        count /= fold;
+        inner *= fold;
+        if (fold > 1) bytes += scratch_rounded((size_t)outer * (size_t)inner * size);
+        int64_t width = inner < COLUMNS ? inner : COLUMNS;
+        int64_t block = inner == 1 ? BLOCK : ROWS_BLOCK / width;
+        count = (count + block - 1) / block;
+        if (count <= 1) return bytes;
+        bytes += scratch_rounded((size_t)(outer * count * inner) * size);
+    }
 }
 
 /* Runs of neighbouring axes: extents, and whether they are reduced. Extents of 1 are left out. */
@@ -185,7 +198,6 @@ static tw_status reduce_kernel_call(const tw_kernel_call *call) {
     int at = reduced_run(&list, list.n - 1);
     if (at < 0) memcpy(call->out[0], call->in[0], (size_t)elements * size);
     const char *in = call->in[0];
-    char *held = NULL; /* what the pass before left */
     int64_t inner = 1;
     tw_status status = TW_OK;
     for (int i = list.n - 1; i >= 0 && at >= 0 && !status; i--) {
@@ -196,17 +208,35 @@ static tw_status reduce_kernel_call(const tw_kernel_call *call) {
         int64_t outer = 1;
         for (int k = 0; k < i; k++) outer *= list.extent[k];
         bool last = reduced_run(&list, i - 1) < 0;
-        char *next = last ? NULL : context_allocate(context, (size_t)(outer * inner), size);
+        char *next = last ? NULL : scratch_take(context, (size_t)(outer * inner) * size);
         if (!last && !next) status = TW_ERR_MEMORY;
         if (!status) {
             status = reduce_run(context, kernel, size, outer, list.extent[i], inner, in,
                                 last ? call->out[0] : next);
         }
-        context_release(context, held);
-        in = held = next;
+        in = next;
     }
-    context_release(context, held);
     return status;
+}
+
+static size_t reduce_workspace(const tw_signature *signature) {
+    tw_type type = signature->operand[0];
+    size_t size = tw_dtype_size(type.dtype), bytes = 0;
+    if (shape_elements(type.shape) == 0) return 0;
+    runs list = runs_of(type.shape, &signature->attr[REDUCE_AXES].list);
+    int64_t inner = 1;
+    for (int i = list.n - 1; i >= 0 && reduced_run(&list, i) >= 0; i--) {
+        int64_t outer = 1;
+        if (!list.reduced[i]) {
+            inner *= list.extent[i];
+            continue;
+        }
+        for (int k = 0; k < i; k++) outer *= list.extent[k];
+        bytes += run_bytes(size, outer, list.extent[i], inner);
+        if (reduced_run(&list, i - 1) >= 0)
+            bytes += scratch_rounded((size_t)(outer * inner) * size);
+    }
+    return bytes;
 }
 
 /* ---- reduce ---- */
@@ -393,6 +423,7 @@ static const tw_operator op_reduce = {
     .cost = reduce_cost,
     .meaning = TW_MEANS_LOOPS,
     .kernel = reduce_kernel_call,
+    .workspace = reduce_workspace,
     .samples = reduce_samples,
 };
 

@@ -18,8 +18,14 @@
 #define SCALAR_ARGUMENTS                                                                           \
     int64_t count, void *out, const void *const *in, const int64_t *step, const tw_attr *attr
 
-/* R name(T x): `expression` in x. */
-#define SCALAR_1(name, R, T, expression)                                                           \
+/* The text of what kernel `name` computes, with macros expanded. */
+#define SCALAR_TEXT(name, names, ...) SCALAR_TEXT_EXPANDED(name, names, __VA_ARGS__)
+#define SCALAR_TEXT_EXPANDED(name, names, ...)                                                     \
+    static const tw_scalar_text name##_text = {names, #__VA_ARGS__, NULL, 0};
+
+/* R name(T x): `store` of `expression` in x. */
+#define SCALAR_STORE_1(name, R, T, store, expression)                                              \
+    SCALAR_TEXT(name, "x", expression)                                                             \
     static void name(SCALAR_ARGUMENTS) {                                                           \
         const T *at = in[0];                                                                       \
         R *result = out;                                                                           \
@@ -27,15 +33,16 @@
         if (step[0] == 1) {                                                                        \
             SCALAR_LOOP for (int64_t i = 0; i < count; i++) {                                      \
                 const T x = at[i];                                                                 \
-                result[i] = (R)(expression);                                                       \
+                result[i] = store(expression);                                                     \
             }                                                                                      \
         } else {                                                                                   \
             for (int64_t i = 0; i < count; i++) {                                                  \
                 const T x = at[i * step[0]];                                                       \
-                result[i] = (R)(expression);                                                       \
+                result[i] = store(expression);                                                     \
             }                                                                                      \
         }                                                                                          \
     }
+#define SCALAR_1(name, R, T, expression) SCALAR_STORE_1(name, R, T, (R), expression)
 
 /* One loop of SCALAR_2; the elements are named a and b. */
 #define SCALAR_2_LOOP(R, T, index_a, index_b, expression)                                          \
@@ -46,6 +53,7 @@
 
 /* R name(T a, T b): `expression` in a and b. */
 #define SCALAR_2(name, R, T, expression)                                                           \
+    SCALAR_TEXT(name, "a b", expression)                                                           \
     static void name(SCALAR_ARGUMENTS) {                                                           \
         const T *left = in[0], *right = in[1];                                                     \
         R *result = out;                                                                           \

@@ -7,6 +7,7 @@
 #include <thalweg/operators.h>
 
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "ops/families.h"
 #include "ops/rules.h"
 
@@ -216,10 +217,9 @@ static tw_status run(const tw_kernel_call *call, int axis, bool descending) {
     l.each = (l.n + seats - 1) / seats;
     l.room = l.few ? l.kept : 2 * l.count;
     size_t item = tw_dtype_size(s->operand[0].dtype) > 4 ? sizeof(item_f64) : sizeof(item_f32);
-    l.memory = context_allocate(context, (size_t)(seats * l.room), item);
+    l.memory = scratch_take(context, (size_t)(seats * l.room) * item);
     if (!l.memory) return TW_ERR_MEMORY;
     tw_parallel_for(context, seats, 1, bodies[s->operand[0].dtype], &l);
-    context_release(context, l.memory);
     return TW_OK;
 }
 

@@ -258,6 +258,15 @@ static const tw_operator op_stop_gradient = {
                [TW_F32] = copy_32,
                [TW_I64] = copy_64,
                [TW_F64] = copy_64},
+    .scalar_text = {[TW_BOOL] = &copy_8_text,
+                    [TW_U8] = &copy_8_text,
+                    [TW_I32] = &copy_32_text,
+                    [TW_U32] = &copy_32_text,
+                    [TW_F16] = &copy_16_text,
+                    [TW_BF16] = &copy_16_text,
+                    [TW_F32] = &copy_32_text,
+                    [TW_I64] = &copy_64_text,
+                    [TW_F64] = &copy_64_text},
     .samples = stop_gradient_samples,
 };
 

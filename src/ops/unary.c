@@ -8,38 +8,51 @@
 #include "ops/scalar.h"
 
 /* Integers wrap: the arithmetic is done unsigned. */
-#define NUMBER_KERNELS(name, float_expression, signed_expression, unsigned_expression)             \
-    SCALAR_1(name##_f32, float, float, float_expression)                                           \
-    SCALAR_1(name##_f64, double, double, float_expression)                                         \
+#define NUMBER_KERNELS(name, f32_expression, f64_expression, signed_expression,                    \
+                       unsigned_expression)                                                        \
+    SCALAR_1(name##_f32, float, float, f32_expression)                                             \
+    SCALAR_1(name##_f64, double, double, f64_expression)                                           \
     SCALAR_1(name##_i32, int32_t, int32_t, signed_expression)                                      \
     SCALAR_1(name##_i64, int64_t, int64_t, signed_expression)                                      \
     SCALAR_1(name##_u8, uint8_t, uint8_t, unsigned_expression)                                     \
     SCALAR_1(name##_u32, uint32_t, uint32_t, unsigned_expression)
 #define NUMBER_TABLE(name)                                                                         \
     {[TW_F32] = name##_f32, [TW_F64] = name##_f64, [TW_I32] = name##_i32,                          \
-     [TW_I64] = name##_i64, [TW_U8] = name##_u8,   [TW_U32] = name##_u32}
+     [TW_I64] = name##_i64, [TW_U8] = name##_u8,   [TW_U32] = name##_u32},                         \
+        .scalar_text = {                                                                           \
+            [TW_F32] = &name##_f32_text, [TW_F64] = &name##_f64_text, [TW_I32] = &name##_i32_text, \
+            [TW_I64] = &name##_i64_text, [TW_U8] = &name##_u8_text,   [TW_U32] = &name##_u32_text}
 /* The f32 expression calls the f32 functions of math.h. */
 #define FLOAT_KERNELS(name, f32_expression, f64_expression)                                        \
     SCALAR_1(name##_f32, float, float, f32_expression)                                             \
     SCALAR_1(name##_f64, double, double, f64_expression)
-#define FLOAT_TABLE(name) {[TW_F32] = name##_f32, [TW_F64] = name##_f64}
+#define FLOAT_TABLE(name)                                                                          \
+    {[TW_F32] = name##_f32, [TW_F64] = name##_f64},                                                \
+        .scalar_text = {[TW_F32] = &name##_f32_text, [TW_F64] = &name##_f64_text}
 
-NUMBER_KERNELS(neg, -x, 0 - (uint64_t)x, 0 - (uint64_t)x)
-NUMBER_KERNELS(absolute, fabs((double)x), x < 0 ? 0 - (uint64_t)x : (uint64_t)x, x)
-NUMBER_KERNELS(sign, x > 0 ? 1 : x < 0 ? -1 : x, (x > 0) - (x < 0), x > 0)
+NUMBER_KERNELS(neg, -x, -x, 0 - (uint64_t)x, 0 - (uint64_t)x)
+NUMBER_KERNELS(absolute, fabsf(x), fabs(x), x < 0 ? 0 - (uint64_t)x : (uint64_t)x, x)
+NUMBER_KERNELS(sign,
+               x > 0   ? 1
+               : x < 0 ? -1
+                       : x,
+               x > 0   ? 1
+               : x < 0 ? -1
+                       : x,
+               (x > 0) - (x < 0), x > 0)
 FLOAT_KERNELS(exponential, elementary_exp(x), exp(x))
 FLOAT_KERNELS(logarithm, elementary_log(x), log(x))
 FLOAT_KERNELS(square_root, sqrtf(x), sqrt(x))
 FLOAT_KERNELS(reciprocal_root, 1.0f / sqrtf(x), 1.0 / sqrt(x))
-FLOAT_KERNELS(sine, sinf(x), sin(x))
-FLOAT_KERNELS(cosine, cosf(x), cos(x))
+FLOAT_KERNELS(sine, elementary_sin(x), sin(x))
+FLOAT_KERNELS(cosine, elementary_cos(x), cos(x))
 FLOAT_KERNELS(hyperbolic, elementary_tanh(x), tanh(x))
 FLOAT_KERNELS(logistic, elementary_logistic(x), 1.0 / (1.0 + exp(-x)))
 FLOAT_KERNELS(floor_of, floorf(x), floor(x))
 FLOAT_KERNELS(ceiling, ceilf(x), ceil(x))
 FLOAT_KERNELS(rounded, rintf(x), rint(x)) /* the default rounding: to the nearest, ties to even */
-FLOAT_KERNELS(exponential_less_1, expm1f(x), expm1(x))
-FLOAT_KERNELS(logarithm_of_1_more, log1pf(x), log1p(x))
+FLOAT_KERNELS(exponential_less_1, elementary_expm1(x), expm1(x))
+FLOAT_KERNELS(logarithm_of_1_more, elementary_log1p(x), log1p(x))
 FLOAT_KERNELS(error_function, elementary_erf(x), erf(x))
 SCALAR_1(not_bool, uint8_t, uint8_t, !x)
 SCALAR_1(not_u8, uint8_t, uint8_t, ~x)
@@ -51,17 +64,18 @@ SCALAR_1(not_u32, uint32_t, uint32_t, ~x)
 #define SATURATE(T, least, most)                                                                   \
     x != x ? (T)0 : x <= (double)(least) ? (T)(least) : x >= (double)(most) ? (T)(most) : (T)x
 #define WRAP(T, least, most) (T) x
-/* From any type with one rounding. */
-#define TO_F16(x) _Generic((x), float: f16_narrow, int64_t: f16_of_i64, default: f16_of)(x)
-#define TO_BF16(x) _Generic((x), float: bf16_narrow, int64_t: bf16_of_i64, default: bf16_of)(x)
-#define CAST_KERNELS(name, S, WHOLE)                                                               \
+/* What rounds to f16 and bf16 as x does, in f32. */
+#define ROUNDS_FLOAT(x) x
+#define ROUNDS_DOUBLE(x) float_to_odd(x)
+#define ROUNDS_I64(x) float_to_odd(double_to_odd(x))
+#define CAST_KERNELS(name, S, WHOLE, ROUNDS)                                                       \
     SCALAR_1(name##_bool, uint8_t, S, x != 0)                                                      \
     SCALAR_1(name##_u8, uint8_t, S, WHOLE(uint8_t, 0, UINT8_MAX))                                  \
     SCALAR_1(name##_i32, int32_t, S, WHOLE(int32_t, INT32_MIN, INT32_MAX))                         \
     SCALAR_1(name##_i64, int64_t, S, WHOLE(int64_t, INT64_MIN, INT64_MAX))                         \
     SCALAR_1(name##_u32, uint32_t, S, WHOLE(uint32_t, 0, UINT32_MAX))                              \
-    SCALAR_1(name##_f16, uint16_t, S, TO_F16(x))                                                   \
-    SCALAR_1(name##_bf16, uint16_t, S, TO_BF16(x))                                                 \
+    SCALAR_STORE_1(name##_f16, uint16_t, S, f16_narrow, ROUNDS(x))                                 \
+    SCALAR_STORE_1(name##_bf16, uint16_t, S, bf16_narrow, ROUNDS(x))                               \
     SCALAR_1(name##_f32, float, S, x)                                                              \
     SCALAR_1(name##_f64, double, S, x)                                                             \
     static void name(SCALAR_ARGUMENTS) {                                                           \
@@ -70,14 +84,19 @@ SCALAR_1(not_u32, uint32_t, uint32_t, ~x)
             [TW_I64] = name##_i64,   [TW_U32] = name##_u32, [TW_F16] = name##_f16,                 \
             [TW_BF16] = name##_bf16, [TW_F32] = name##_f32, [TW_F64] = name##_f64};                \
         to[attr[0].i](count, out, in, step, attr);                                                 \
-    }
-CAST_KERNELS(cast_f32, float, SATURATE)
-CAST_KERNELS(cast_f64, double, SATURATE)
-CAST_KERNELS(cast_i32, int32_t, WRAP)
-CAST_KERNELS(cast_i64, int64_t, WRAP)
-CAST_KERNELS(cast_u8, uint8_t, WRAP)
-CAST_KERNELS(cast_u32, uint32_t, WRAP)
-CAST_KERNELS(cast_bool, uint8_t, WRAP)
+    }                                                                                              \
+    static const tw_scalar_text *const name##_texts[TW_F64 + 1] = {                                \
+        [TW_BOOL] = &name##_bool_text, [TW_U8] = &name##_u8_text,   [TW_I32] = &name##_i32_text,   \
+        [TW_I64] = &name##_i64_text,   [TW_U32] = &name##_u32_text, [TW_F16] = &name##_f16_text,   \
+        [TW_BF16] = &name##_bf16_text, [TW_F32] = &name##_f32_text, [TW_F64] = &name##_f64_text};  \
+    static const tw_scalar_text name##_text = {NULL, NULL, name##_texts, TW_F64 + 1};
+CAST_KERNELS(cast_f32, float, SATURATE, ROUNDS_FLOAT)
+CAST_KERNELS(cast_f64, double, SATURATE, ROUNDS_DOUBLE)
+CAST_KERNELS(cast_i32, int32_t, WRAP, ROUNDS_DOUBLE)
+CAST_KERNELS(cast_i64, int64_t, WRAP, ROUNDS_I64)
+CAST_KERNELS(cast_u8, uint8_t, WRAP, ROUNDS_DOUBLE)
+CAST_KERNELS(cast_u32, uint32_t, WRAP, ROUNDS_DOUBLE)
+CAST_KERNELS(cast_bool, uint8_t, WRAP, ROUNDS_DOUBLE)
 
 /* From f16 and bf16: block by block through f32, which holds them exactly. */
 static void cast_half(tw_dtype dtype, SCALAR_ARGUMENTS) {
@@ -411,6 +430,11 @@ static const tw_operator op_not = {
                [TW_I32] = not_i32,
                [TW_I64] = not_i64,
                [TW_U32] = not_u32},
+    .scalar_text = {[TW_BOOL] = &not_bool_text,
+                    [TW_U8] = &not_u8_text,
+                    [TW_I32] = &not_i32_text,
+                    [TW_I64] = &not_i64_text,
+                    [TW_U32] = &not_u32_text},
     .samples = bool_samples,
 };
 
@@ -449,6 +473,15 @@ static const tw_operator op_cast = {
                [TW_BF16] = cast_bf16,
                [TW_F32] = cast_f32,
                [TW_F64] = cast_f64},
+    .scalar_text = {[TW_BOOL] = &cast_bool_text,
+                    [TW_U8] = &cast_u8_text,
+                    [TW_I32] = &cast_i32_text,
+                    [TW_I64] = &cast_i64_text,
+                    [TW_U32] = &cast_u32_text,
+                    [TW_F16] = &cast_f32_text,
+                    [TW_BF16] = &cast_f32_text,
+                    [TW_F32] = &cast_f32_text,
+                    [TW_F64] = &cast_f64_text},
     .samples = cast_samples,
 };
 

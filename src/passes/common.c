@@ -72,4 +72,8 @@ static bool visit(rewrite *r, const node *it, const uint32_t *operand, uint32_t 
 
 static void end(rewrite *r) { context_release(r->to->module->context, ((table *)r->state)->slot); }
 
-const pass common_pass = {"common", "equal nodes become one", sizeof(table), visit, end};
+const pass common_pass = {.name = "common",
+                          .about = "equal nodes become one",
+                          .state_size = sizeof(table),
+                          .visit = visit,
+                          .end = end};

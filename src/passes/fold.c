@@ -79,4 +79,5 @@ static bool visit(rewrite *r, const node *it, const uint32_t *operand, uint32_t 
     return true;
 }
 
-const pass fold_pass = {"fold", "what is known of constants is computed now", 0, visit, NULL};
+const pass fold_pass = {
+    .name = "fold", .about = "what is known of constants is computed now", .visit = visit};

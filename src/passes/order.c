@@ -9,7 +9,7 @@
 #include "ir/dimension.h"
 #include "passes/passes.h"
 
-enum { LONGEST = 16, NOMINAL = 64, MOST_SYMBOLS = 64 };
+enum { LONGEST = 16 };
 enum { BATCH_A, BATCH_B, CONTRACT_A, CONTRACT_B, RESULT };
 
 /* A factor of the chain: rows x columns once transposed as asked. A vector, at an end of the chain,
@@ -72,21 +72,12 @@ static bool flatten(chain *c, uint32_t id, bool transposed, int depth) {
     return flatten(c, a, flip_a, depth) && flatten(c, b, flip_b, depth);
 }
 
-static double nominal(const rewrite *r, int64_t extent) {
-    int64_t bound[MOST_SYMBOLS];
-    tw_context *context = r->to->module->context;
-    int symbols = dimension_symbols(context);
-    if (extent >= 0) return (double)extent;
-    for (int i = 0; i < symbols && i < MOST_SYMBOLS; i++) bound[i] = NOMINAL;
-    extent = symbols > MOST_SYMBOLS ? -1 : dimension_evaluate(context, extent, bound, symbols);
-    return extent < 0 ? NOMINAL : (double)extent;
-}
-
 static void measure(chain *c) {
     for (int i = 0; i < c->n; i++) {
         tw_shape shape = rewrite_type(c->r, c->at[i].value).shape;
         bool vector = shape.rank == 1, flip = c->at[i].transposed;
-        double first = nominal(c->r, shape.dim[0]), last = vector ? 1 : nominal(c->r, shape.dim[1]);
+        double first = rewrite_nominal(c->r, shape.dim[0]),
+               last = vector ? 1 : rewrite_nominal(c->r, shape.dim[1]);
         if (vector && i == 0) flip = true; /* 1 x n on the left, n x 1 on the right */
         c->extent[i] = flip ? last : first;
         c->extent[i + 1] = flip ? first : last;
@@ -131,9 +122,9 @@ static factor emit(const chain *c, int from, int to) {
 static double cost_as_written(const rewrite *r, const node *it) {
     tw_shape a = rewrite_type(r, it->operand[0]).shape, b = rewrite_type(r, it->operand[1]).shape;
     double cost = 1;
-    for (int i = 0; i < a.rank; i++) cost *= nominal(r, a.dim[i]);
+    for (int i = 0; i < a.rank; i++) cost *= rewrite_nominal(r, a.dim[i]);
     for (int i = 0; i < b.rank; i++)
-        if (i != it->attr[CONTRACT_B].list.dim[0]) cost *= nominal(r, b.dim[i]);
+        if (i != it->attr[CONTRACT_B].list.dim[0]) cost *= rewrite_nominal(r, b.dim[i]);
     for (int i = 0; i < 2; i++) {
         const node *inner = inner_product(r, it->operand[i]);
         if (inner && rewrite_type(r, it->operand[i]).shape.rank == 2)
@@ -193,5 +184,8 @@ static void end(rewrite *r) {
     context_release(r->to->module->context, ((order_state *)r->state)->reads);
 }
 
-const pass order_pass = {"order", "matrix products in the cheapest order", sizeof(order_state),
-                         visit, end};
+const pass order_pass = {.name = "order",
+                         .about = "matrix products in the cheapest order",
+                         .state_size = sizeof(order_state),
+                         .visit = visit,
+                         .end = end};

@@ -5,10 +5,13 @@
 #include "ir/verify.h"
 
 /* What nothing reads: every walk leaves it out, and so this one has nothing else to do. */
-static const pass dead_pass = {"dead", "what nothing reads goes", 0, NULL, NULL};
+static const pass dead_pass = {.name = "dead", .about = "what nothing reads goes"};
 
-static const pass *const list[] = {&fold_pass,  &simplify_pass, &sink_pass,
-                                   &order_pass, &common_pass,   &dead_pass};
+static const pass *const list[] = {
+    &pool_pass,           &expand_pass,         &fold_pass,           &simplify_pass,
+    &sink_pass,           &order_pass,          &common_pass,         &dead_pass,
+    &recompute_passes[0], &recompute_passes[1], &recompute_passes[2], &recompute_passes[3],
+    &recompute_passes[4], &spread_pass,         &fuse_pass,           &schedule_pass};
 enum { PASSES = sizeof list / sizeof *list };
 
 const pass *passes_at(int i) { return i >= 0 && i < PASSES ? list[i] : NULL; }
@@ -43,7 +46,8 @@ static tw_graph *refuse(tw_graph *graph, const char *name, size_t length) {
 }
 
 tw_graph *passes_run(tw_graph *graph, const char *names, bool verify) {
-    for (int i = 0; !names && graph && i < PASSES; i++) graph = apply(graph, list[i], verify);
+    for (int i = 0; !names && graph && i < PASSES; i++)
+        if (!list[i]->asked) graph = apply(graph, list[i], verify);
     while (names && graph && *(names += strspn(names, " "))) {
         size_t length = strcspn(names, " ");
         const pass *pass = find(names, length);

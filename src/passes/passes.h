@@ -4,7 +4,11 @@
 
 #include "passes/rewrite.h"
 
-extern const pass fold_pass, simplify_pass, sink_pass, order_pass, common_pass;
+extern const pass pool_pass, expand_pass, fold_pass, simplify_pass, sink_pass, order_pass,
+    common_pass, spread_pass, fuse_pass, schedule_pass;
+/* From the mildest to the one that keeps the least. */
+enum { RECOMPUTE_LEVELS = 5 };
+extern const pass recompute_passes[RECOMPUTE_LEVELS];
 
 /* The i-th pass, in the order in which they are run; NULL past the end. */
 const pass *passes_at(int i);

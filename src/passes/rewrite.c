@@ -22,6 +22,17 @@ bool rewrite_splat(const rewrite *r, uint32_t id, double *number) {
     return made != NULL;
 }
 
+double rewrite_nominal(const rewrite *r, int64_t extent) {
+    enum { NOMINAL = 64, MOST_SYMBOLS = 64 };
+    int64_t bound[MOST_SYMBOLS];
+    tw_context *context = r->to->module->context;
+    int symbols = dimension_symbols(context);
+    if (extent >= 0) return (double)extent;
+    for (int i = 0; i < symbols && i < MOST_SYMBOLS; i++) bound[i] = NOMINAL;
+    extent = symbols > MOST_SYMBOLS ? -1 : dimension_evaluate(context, extent, bound, symbols);
+    return extent < 0 ? NOMINAL : (double)extent;
+}
+
 /* Marks what outputs, assigns and effects need, and all inputs and variables. */
 static void mark(const tw_graph *graph, uint8_t *live) {
     graph_mark(graph, graph->outputs.count, graph->outputs.at, live);
@@ -78,7 +89,8 @@ static bool visit(rewrite *r, const pass *pass, const node *it) {
         for (int i = 0; i < it->n_results; i++)
             result[i] = made == NO_NODE ? ABSENT : to->nodes.at[made].first_result + (uint32_t)i;
     }
-    for (int i = 0; i < it->n_results && !to->status; i++) {
+    bool inner = r->done[r->from->values.at[it->first_result].node];
+    for (int i = 0; i < it->n_results && !to->status && !inner; i++) {
         uint32_t old = it->first_result + (uint32_t)i;
         if (result[i] == ABSENT ||
             !type_equal(to->values.at[result[i]].type, r->from->values.at[old].type))
@@ -113,14 +125,25 @@ static void close(rewrite *r) {
     }
 }
 
-static bool walk(rewrite *r, const pass *pass, uint8_t *live) {
+/* The live nodes, in the order that the pass wants. */
+static bool arrange(rewrite *r, const pass *pass, const uint8_t *live, uint32_t *order,
+                    size_t *count) {
+    *count = 0;
+    for (uint32_t i = 0; i < r->from->nodes.count; i++)
+        if (live[i]) order[(*count)++] = i;
+    return !pass->arrange || pass->arrange(r, order, *count);
+}
+
+static bool walk(rewrite *r, const pass *pass, uint8_t *live, uint32_t *order) {
+    size_t count;
     mark(r->from, live);
     count_uses(r, live);
     for (size_t i = 0; i < r->from->values.count; i++) r->map[i] = ABSENT;
     r->to->scope_fixed = true;
-    for (size_t i = 0; i < r->from->nodes.count; i++) {
-        node it = r->from->nodes.at[i];
-        if (live[i] && !visit(r, pass, &it)) return false;
+    if (!arrange(r, pass, live, order, &count)) return false;
+    for (size_t i = 0; i < count; i++) {
+        node it = r->from->nodes.at[order[i]];
+        if (!r->done[order[i]] && !visit(r, pass, &it)) return false;
     }
     close(r);
     return r->to->status == TW_OK;
@@ -138,17 +161,21 @@ tw_graph *rewrite_run(tw_graph *graph, const pass *pass) {
     r.map = context_allocate(context, values, sizeof *r.map);
     r.uses = context_allocate(context, values, sizeof *r.uses);
     r.state = pass->state_size ? context_allocate(context, 1, pass->state_size) : NULL;
+    r.done = context_allocate(context, graph->nodes.count + 1, 1);
     uint8_t *live = context_allocate(context, graph->nodes.count + 1, 1);
-    bool good = r.map && r.uses && live && (r.state || !pass->state_size);
+    uint32_t *order = context_allocate(context, graph->nodes.count + 1, sizeof *order);
+    bool good = r.map && r.uses && r.done && live && order && (r.state || !pass->state_size);
     if (good)
-        good = walk(&r, pass, live);
+        good = walk(&r, pass, live, order);
     else
         graph_error(r.to, TW_ERR_MEMORY, "out of memory in a pass");
     if (pass->end && r.state) pass->end(&r);
     context_release(context, r.map);
     context_release(context, r.uses);
     context_release(context, r.state);
+    context_release(context, r.done);
     context_release(context, live);
+    context_release(context, order);
     if (!good) graph_error(graph, r.to->status, "%s", r.to->message);
     return good ? r.to : NULL;
 }

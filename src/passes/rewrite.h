@@ -11,15 +11,19 @@ typedef struct rewrite {
     tw_graph *from, *to;
     uint32_t *map;  /* by value of `from`: its value in `to`, ABSENT before it has one */
     uint32_t *uses; /* by value of `from`: live nodes, outputs and assigns that read it */
+    uint8_t *done;  /* by node of `from`: its results are in map[] already, or nobody reads them */
     void *state;    /* the pass's own */
 } rewrite;
 
 typedef struct pass {
     const char *name, *about;
     size_t state_size; /* zeroed before the walk; 0: none */
+    /* Another order of the `count` live nodes in order[], operands first; NULL: as they stand. */
+    bool (*arrange)(rewrite *r, uint32_t *order, size_t count);
     /* The node's results as values of `to`; false: nothing better than a copy of it. */
     bool (*visit)(rewrite *r, const node *it, const uint32_t *operand, uint32_t *result);
     void (*end)(rewrite *r); /* may be NULL */
+    bool asked;              /* runs only where it is named */
 } pass;
 
 /* The graph after the pass, a further function of the module, with inputs, outputs, variables and
@@ -33,5 +37,8 @@ const node *rewrite_made_by(const rewrite *r, uint32_t id, const char *name);
 tw_type rewrite_type(const rewrite *r, uint32_t id);
 /* The number of a splat; false when the value is none. */
 bool rewrite_splat(const rewrite *r, uint32_t id, double *number);
+
+/* The extent, or what an open one counts as in estimates. */
+double rewrite_nominal(const rewrite *r, int64_t extent);
 
 #endif

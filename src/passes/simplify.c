@@ -58,6 +58,7 @@ static bool simplify_one(rewrite *r, const node *it, const uint32_t *in, uint32_
     if (node_is(it, "abs") && node_is(inner, "abs")) return becomes(in[0], result);
     if (node_is(it, "abs") && node_is(inner, "neg") && !wraps)
         return made(tw_abs(handle(r, inner->operand[0])), result);
+    if (node_is(it, "stop_gradient")) return becomes(in[0], result); /* the gradients are taken */
     if (node_is(it, "cast") && from.dtype == to.dtype) return becomes(in[0], result);
     if (node_is(it, "reduce") && it->attr[1].list.rank == 0 && from.dtype == to.dtype)
         return becomes(in[0], result);
@@ -107,6 +108,46 @@ static bool simplify_movement(rewrite *r, const node *it, const uint32_t *in, ui
     return made(tw_permute(handle(r, inner->operand[0]), axes), result);
 }
 
+/* Whether shapes differ in axes of extent 1 only. */
+static bool same_but_units(tw_shape a, tw_shape b) {
+    int i = 0, k = 0;
+    for (;; i++, k++) {
+        while (i < a.rank && a.dim[i] == 1) i++;
+        while (k < b.rank && b.dim[k] == 1) k++;
+        if (i == a.rank || k == b.rank) return i == a.rank && k == b.rank;
+        if (a.dim[i] != b.dim[k]) return false;
+    }
+}
+
+/* f(reshape(x)) is reshape(f(x)), where the reshape is about axes of extent 1: they would keep what is
+ * computed of a reduction's results apart from the reduction. */
+static bool simplify_units(rewrite *r, const node *it, const uint32_t *in, uint32_t *result) {
+    if (it->op->meaning != TW_MEANS_SCALAR) return false;
+    tw_shape to = r->from->values.at[it->first_result].type.shape, shape = to;
+    uint32_t before[TW_SCALAR_OPERANDS];
+    bool found = false;
+    double number;
+    for (int k = 0; k < it->n_operands; k++) {
+        const node *inner = in[k] == ABSENT ? NULL : rewrite_made_by(r, in[k], "reshape");
+        if (!inner) {
+            if (in[k] == ABSENT || !rewrite_splat(r, in[k], &number)) return false;
+            continue;
+        }
+        before[k] = inner->operand[0];
+        tw_shape of = rewrite_type(r, before[k]).shape;
+        if (found ? !shape_equal(of, shape) : !same_but_units(of, to)) return false;
+        shape = of;
+        found = true;
+    }
+    if (!found) return false;
+    for (int k = 0; k < it->n_operands; k++)
+        if (rewrite_splat(r, in[k], &number))
+            before[k] = tw_full(r->to, rewrite_type(r, in[k]).dtype, shape, number).id;
+    uint32_t moved = graph_append(r->to, it->op, it->n_operands, before, it->attr);
+    if (moved == NO_NODE) return false;
+    return made(tw_reshape(handle(r, r->to->nodes.at[moved].first_result), to), result);
+}
+
 static bool simplify_select(const rewrite *r, const node *it, const uint32_t *in,
                             uint32_t *result) {
     double where;
@@ -118,7 +159,9 @@ static bool simplify_select(const rewrite *r, const node *it, const uint32_t *in
 static bool visit(rewrite *r, const node *it, const uint32_t *in, uint32_t *result) {
     if (!it->n_operands || it->n_results != 1 || in[0] == ABSENT) return false;
     return simplify_arithmetic(r, it, in, result) || simplify_one(r, it, in, result) ||
-           simplify_movement(r, it, in, result) || simplify_select(r, it, in, result);
+           simplify_movement(r, it, in, result) || simplify_select(r, it, in, result) ||
+           simplify_units(r, it, in, result);
 }
 
-const pass simplify_pass = {"simplify", "identities, and movements that cancel", 0, visit, NULL};
+const pass simplify_pass = {
+    .name = "simplify", .about = "identities, and movements that cancel", .visit = visit};

@@ -46,4 +46,5 @@ static bool visit(rewrite *r, const node *it, const uint32_t *operand, uint32_t 
     return true;
 }
 
-const pass sink_pass = {"sink", "products read transposed operands as they are", 0, visit, NULL};
+const pass sink_pass = {
+    .name = "sink", .about = "products read transposed operands as they are", .visit = visit};

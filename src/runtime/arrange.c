@@ -187,15 +187,6 @@ static tw_status make_groups(struct code *code, const uses *use) {
     return TW_OK;
 }
 
-/* The next value of a variable is computed where it will stay, if it has memory of its own. */
-static void place_assigns(struct code *code) {
-    for (size_t i = 0; i < code->variables.count; i++) {
-        if (code->variables.at[i].final == ABSENT) continue;
-        struct slot *root = slot_at(code, code_root(code, code->variables.at[i].final));
-        if (root->kind == SLOT_TRANSIENT && !root->assigned) root->assigned = (uint32_t)i + 1;
-    }
-}
-
 static void extend(struct code *code, uint32_t slot, int at) {
     struct slot *root = slot_at(code, code_root(code, slot));
     if (at > root->last) root->last = at;
@@ -239,7 +230,7 @@ tw_status code_arrange(struct code *code) {
         status = make_groups(code, &use);
     }
     if (!status) {
-        place_assigns(code);
+        code_place_assigns(code);
         find_lives(code);
     }
     context_release(context, needed);

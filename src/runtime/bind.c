@@ -1,6 +1,7 @@
 /* From a program's inputs to numbers: symbols, shapes, attributes, places of buffers. */
 #include "ir/dimension.h"
-#include "runtime/program.h"
+#include "runtime/dispatch.h"
+#include "runtime/fused.h"
 
 static tw_status no_memory(const tw_program *program) {
     return context_error(program->object.context, TW_ERR_MEMORY, "out of memory for a program");
@@ -48,8 +49,9 @@ tw_status program_allocate(tw_program *program) {
     program->type = arena_allocate(arena, slots + 1, sizeof *program->type);
     program->data = arena_allocate(arena, slots + 1, sizeof *program->data);
     program->planned = arena_allocate(arena, slots + 1, sizeof *program->planned);
-    program->items = arena_allocate(arena, slots + 1, sizeof *program->items);
-    program->order = arena_allocate(arena, slots + 1, sizeof *program->order);
+    size_t items = slots + code->instructions.count + 1; /* a workspace each */
+    program->items = arena_allocate(arena, items, sizeof *program->items);
+    program->order = arena_allocate(arena, items, sizeof *program->order);
     program->variable = arena_allocate(arena, code->variables.count + 1, sizeof(int));
     program->steps = arena_allocate(arena, code->instructions.count + 1, sizeof *program->steps);
     if (!program->bound || !program->binding || !program->type || !program->data ||
@@ -238,8 +240,14 @@ static tw_status bind_step(tw_program *program, const instruction *it, step *out
         tw_status status = evaluate_shape(program, &out->attr[k].list);
         if (status) return status;
     }
+    if (it->generated) {
+        tw_shape domain = it->generated->nest.domain;
+        tw_status bad = evaluate_shape(program, &domain);
+        return bad ? bad : fused_bind(program, it, out, domain);
+    }
     tw_status status = check_step(program, it, out);
-    return !status && it->scalar ? bind_loop(program, it, out) : status;
+    if (status || it->scalar) return status ? status : bind_loop(program, it, out);
+    return dispatch_workspace(&out->call.signature, program->code->plain, &out->workspace);
 }
 
 static tw_status bind_memory(tw_program *program) {
@@ -252,8 +260,13 @@ static tw_status bind_memory(tw_program *program) {
         item->first = it->first;
         item->last = it->last;
     }
-    tw_status status = plan_offsets(context, program->n_planned, program->items, program->order,
-                                    &program->planned_bytes);
+    size_t n = program->n_planned;
+    for (int g = 0; g < (int)code->groups.count; g++) {
+        size_t bytes = program->steps[code->groups.at[g].first].workspace;
+        if (bytes) program->items[n++] = (plan_item){.bytes = bytes, .first = g, .last = g};
+    }
+    tw_status status =
+        plan_offsets(context, n, program->items, program->order, &program->planned_bytes);
     if (status) return status;
     if (!program->memory || program->planned_bytes > program->memory_bytes) {
         context_release_aligned(context, program->memory);
@@ -264,6 +277,11 @@ static tw_status bind_memory(tw_program *program) {
     }
     for (uint32_t i = 0; i < program->n_planned; i++)
         program->data[program->planned[i]] = program->memory + program->items[i].offset;
+    n = program->n_planned;
+    for (size_t g = 0; g < code->groups.count; g++) {
+        step *at = &program->steps[code->groups.at[g].first];
+        if (at->workspace) at->scratch = program->memory + program->items[n++].offset;
+    }
     return TW_OK;
 }
 

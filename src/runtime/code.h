@@ -7,6 +7,7 @@
 
 #include <thalweg/run.h>
 
+#include "codegen/generated/generated.h"
 #include "ir/graph.h"
 
 typedef enum slot_kind {
@@ -37,6 +38,7 @@ typedef struct instruction {
     tw_attr *attr;
     bool symbolic;              /* an attribute has extents to be bound */
     bool scalar;                /* run by the elementwise driver */
+    const generated *generated; /* of a fused function: what runs it */
     const char *scope, *source; /* source: NULL for none */
 } instruction;
 
@@ -56,6 +58,7 @@ typedef struct code_variable {
     variable_spec spec;
     uint32_t slot;  /* its present value; ABSENT when it is only assigned */
     uint32_t final; /* the slot of its next value; ABSENT when it is not assigned */
+    bool in_place;  /* ... which is computed over the present one */
 } code_variable;
 
 struct code {
@@ -84,6 +87,9 @@ tw_status code_lower(struct code *code, tw_graph *graph, int n_in, const uint32_
  * assigned slots their variables, and finds how long each slot lives. */
 tw_status code_arrange(struct code *code);
 
+/* The next value of a variable is computed where it will stay, if it has memory of its own; groups are
+ * known. */
+void code_place_assigns(struct code *code);
 /* The slot whose memory `slot` reads. */
 uint32_t code_root(const struct code *code, uint32_t slot);
 /* The attribute of that name; NULL for none. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/scratch.h"
 #include "codegen/overrides.h"
 #include "ir/dimension.h"
 #include "runtime/map.h"
@@ -49,9 +50,8 @@ static bool runs_wide(const tw_signature *signature) {
 
 static tw_status run_direct(const tw_kernel_call *call, bool plain);
 
-tw_status dispatch_run(const tw_kernel_call *call, bool plain) {
+static tw_status run_any(const tw_kernel_call *call, bool plain) {
     const tw_signature *signature = &call->signature;
-    if (results_empty(signature)) return TW_OK;
     if (!runs_wide(signature)) return run_direct(call, plain);
     tw_kernel library = plain ? NULL : override_of_halves(signature->op->name);
     tw_status status = library ? library(call) : TW_ERR_UNSUPPORTED;
@@ -60,7 +60,43 @@ tw_status dispatch_run(const tw_kernel_call *call, bool plain) {
     status = wide_begin(&wide, call);
     if (!status) status = run_direct(&wide.call, plain);
     if (!status) wide_round(&wide, call);
-    wide_end(&wide);
+    return status;
+}
+
+tw_status dispatch_run(const tw_kernel_call *call, bool plain) {
+    tw_context *context = call->signature.context;
+    if (results_empty(&call->signature)) return TW_OK;
+    scratch_mark mark = scratch_save(context);
+    tw_status status = run_any(call, plain);
+    scratch_restore(context, mark);
+    return status;
+}
+
+void *tw_workspace(const tw_kernel_call *call, size_t bytes) {
+    return call ? scratch_take(call->signature.context, bytes) : NULL;
+}
+
+static tw_status direct_workspace(const tw_signature *signature, bool plain, size_t *bytes) {
+    tw_status status = plain ? TW_ERR_UNSUPPORTED : override_workspace(signature, false, bytes);
+    if (status != TW_ERR_UNSUPPORTED) return status;
+    bool loops = signature->op->meaning == TW_MEANS_LOOPS;
+    *bytes = loops && signature->op->workspace ? signature->op->workspace(signature) : 0;
+    return TW_OK;
+}
+
+tw_status dispatch_workspace(const tw_signature *signature, bool plain, size_t *bytes) {
+    *bytes = 0;
+    if (results_empty(signature)) return TW_OK;
+    if (!runs_wide(signature)) return direct_workspace(signature, plain, bytes);
+    tw_status status = plain ? TW_ERR_UNSUPPORTED : override_workspace(signature, true, bytes);
+    if (status != TW_ERR_UNSUPPORTED) return status;
+    wide_call wide;
+    size_t copies = 0;
+    scratch_mark mark = scratch_save(signature->context);
+    status = wide_signature(&wide, signature, &copies);
+    if (!status) status = direct_workspace(&wide.call.signature, plain, bytes);
+    scratch_restore(signature->context, mark);
+    if (__builtin_add_overflow(*bytes, copies, bytes)) *bytes = SIZE_MAX;
     return status;
 }
 

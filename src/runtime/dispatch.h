@@ -4,12 +4,11 @@
 
 #include <thalweg/operator.h>
 
-/* How deep calls and composites may nest: each level costs stack where they are followed. */
-enum { CALL_DEPTH = 256 };
-
 /* True when something computes the operator directly; a composite without is to be expanded. */
 bool dispatch_has(const tw_operator *op, bool plain);
 /* Computes one node on dense buffers. `plain`: no library overrides. */
 tw_status dispatch_run(const tw_kernel_call *call, bool plain);
+/* Bytes of scratch memory that it takes, for known extents, as far as is known before it runs. */
+tw_status dispatch_workspace(const tw_signature *signature, bool plain, size_t *bytes);
 
 #endif

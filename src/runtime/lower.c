@@ -19,7 +19,9 @@ typedef struct place {
 typedef struct lowering {
     tw_context *context;
     struct code *code;
-    tw_graph *scratch; /* where bodies of composites are built */
+    tw_graph *scratch;        /* where bodies of composites are built */
+    VECTOR(tw_graph *) fused; /* functions of fused nodes, and their kernels */
+    generated **kernels;
     bool reference;
     int depth;   /* calls and composites that are being expanded */
     place outer; /* of the composite or call that is being expanded; scope NULL at the top */
@@ -109,6 +111,27 @@ static tw_status emit(lowering *l, const tw_operator *op, int n, const uint32_t 
     *added = made;
     *first = made.result;
     return TW_OK;
+}
+
+/* The functions of the graph's fused nodes, and their machine code all at once. */
+static tw_status lower_kernels(lowering *l, const tw_graph *graph, const uint8_t *live) {
+    for (size_t i = 0; i < graph->nodes.count; i++) {
+        if (!live[i] || !node_is(&graph->nodes.at[i], "fused")) continue;
+        tw_graph **added = VECTOR_PUSH(l->context, &l->fused);
+        if (!added) return no_memory(l);
+        *added = graph->nodes.at[i].attr[0].function;
+    }
+    if (!l->fused.count || l->code->plain || l->reference) return TW_OK;
+    l->kernels = context_allocate(l->context, l->fused.count, sizeof *l->kernels);
+    if (!l->kernels) return no_memory(l);
+    return generated_make(l->context, (int)l->fused.count, l->fused.at, &l->code->arena,
+                          l->kernels);
+}
+
+static const generated *kernel_of(const lowering *l, const tw_graph *function) {
+    for (size_t i = 0; l->kernels && i < l->fused.count; i++)
+        if (l->fused.at[i] == function) return l->kernels[i];
+    return NULL;
 }
 
 /* The slot as that element type, by a cast where it has another one. */
@@ -239,7 +262,14 @@ static tw_status lower_node(lowering *l, const tw_graph *graph, const node *it, 
         status = (result[0] = operand[0], TW_OK);
     else if (node_is(it, "reshape"))
         status = lower_alias(l, types[0], operand[0], result);
-    else if (operator_calls(it->op))
+    else if (node_is(it, "fused") && kernel_of(l, it->attr[0].function)) {
+        status = emit(l, it->op, it->n_operands, operand, it->attr, it->n_results, types,
+                      place_of(l, it), result);
+        for (int i = 1; i < it->n_results; i++) result[i] = result[0] + (uint32_t)i;
+        if (!status)
+            l->code->instructions.at[l->code->instructions.count - 1].generated =
+                kernel_of(l, it->attr[0].function);
+    } else if (operator_calls(it->op))
         status = lower_callee(l, it->attr[0].function, it, operand, result);
     else if (it->op->meaning == TW_MEANS_BODY && !dispatch_has(it->op, l->code->plain))
         status = lower_composite(l, it, operand, types, result);
@@ -362,11 +392,14 @@ tw_status code_lower(struct code *code, tw_graph *graph, int n_in, const uint32_
     if (!status) mark(graph, n_out, out, opts->read_only, live);
     if (!status) status = check_inputs(&l, graph, n_in, in, live);
     if (!status) status = lower_variables(&l, graph);
+    if (!status) status = lower_kernels(&l, graph, live);
     if (!status) status = lower_inputs(&l, graph, n_in, in, map);
     if (!status) status = lower_graph(&l, graph, live, map);
     if (!status) status = lower_results(&l, graph, n_out, out, opts->read_only, map);
     context_release(context, live);
     context_release(context, map);
+    VECTOR_FREE(context, &l.fused);
+    context_release(context, l.kernels);
     tw_graph_free(l.scratch);
     return status;
 }

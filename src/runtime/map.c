@@ -9,6 +9,7 @@
 
 #include "base/context.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "ir/dimension.h"
 
 enum { TILE = 16, GRAIN = 16384, PIECES = 16 };
@@ -220,13 +221,12 @@ tw_status map_run(const tw_kernel_call *call) {
     tw_piece few[PIECES], *pieces = few;
     int count = signature->op->map(signature, PIECES, few);
     if (count > PIECES) {
-        pieces = context_allocate(signature->context, (size_t)count, sizeof *pieces);
+        pieces = scratch_take(signature->context, (size_t)count * sizeof *pieces);
         if (!pieces) return TW_ERR_MEMORY;
         count = signature->op->map(signature, count, pieces);
     }
     if (signature->op->fills) fill_rest(call, size);
     for (int i = 0; i < count; i++)
         run_piece(signature->context, &pieces[i], size, call->out[0], call->in[pieces[i].operand]);
-    if (pieces != few) context_release(signature->context, pieces);
     return TW_OK;
 }

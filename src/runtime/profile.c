@@ -45,7 +45,8 @@ static const char *name_group(tw_profile *profile, const struct code *code,
     char name[NAME] = "";
     size_t used = 0;
     for (int i = 0; i < group->count; i++) {
-        const char *next = code->instructions.at[group->first + i].op->name;
+        const instruction *it = &code->instructions.at[group->first + i];
+        const char *next = it->generated ? it->generated->name : it->op->name;
         size_t length = strlen(next);
         bool fits = used + length + 5 < sizeof name;
         if (i) name[used++] = '+';
@@ -65,7 +66,11 @@ static bool describe(tw_profile *profile, const tw_program *program, int g) {
     for (int i = group->first; i < group->first + group->count; i++) {
         const instruction *it = &code->instructions.at[i];
         tw_cost cost = {0, 0};
-        if (!signature_cost(&program->steps[i].call.signature, &cost)) return false;
+        const step *at = &program->steps[i];
+        if (it->generated)
+            cost.flops = generated_flops(it->generated, &at->fused);
+        else if (!signature_cost(&at->call.signature, &cost))
+            return false;
         row->flops += cost.flops;
         for (int k = 0; k < it->n_operands; k++) row->bytes += bytes_of(program, it->operand[k]);
         for (int k = 0; k < it->n_results; k++)

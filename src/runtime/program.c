@@ -1,6 +1,9 @@
 /* Programs: compiling, freeing, printing. */
 #include "runtime/program.h"
 
+#include <stdint.h>
+#include <stdio.h>
+
 #include "ir/dimension.h"
 #include "passes/passes.h"
 
@@ -51,16 +54,26 @@ static uint32_t same_input(const tw_graph *before, const tw_graph *after, uint32
     return 0; /* no input: what lowering refuses */
 }
 
+/* The passes' names. Without generated code, what would be fused runs by the kernels of the operators. */
+static void choose_passes(bool generates, int level, char names[160]) {
+    snprintf(names, 160, "pool %sfold simplify sink order common dead %s %s",
+             generates ? "expand " : "", level ? recompute_passes[level - 1].name : "",
+             generates ? "spread fuse schedule" : "");
+}
+
 /* What the passes made lives until it is lowered. */
 static tw_status lower_after_passes(struct code *code, tw_graph *graph, int n_in,
                                     const uint32_t *in, int n_out, const uint32_t *out,
-                                    const tw_compile_opts *opts) {
+                                    const tw_compile_opts *opts, int level) {
     module *module = graph->module;
     size_t functions = module->functions.count;
     arena_mark mark = arena_save(&module->arena);
     uint32_t *moved = context_allocate(module->context, (size_t)n_in + 1, sizeof *moved);
     tw_status status = moved ? TW_OK : TW_ERR_MEMORY;
-    tw_graph *after = moved ? passes_run(graph, NULL, false) : NULL;
+    bool generates = !opts->plain && machine_target_of(module->context);
+    char names[160];
+    choose_passes(generates, level, names);
+    tw_graph *after = moved ? passes_run(graph, names, false) : NULL;
     if (after) {
         for (int i = 0; i < n_in; i++) moved[i] = same_input(graph, after, in[i]);
         status = code_lower(code, after, n_in, moved, n_out, after->outputs.at, opts);
@@ -75,41 +88,72 @@ static tw_status lower_after_passes(struct code *code, tw_graph *graph, int n_in
 }
 
 static tw_status build(tw_program *program, tw_graph *graph, int n_in, const uint32_t *in,
-                       int n_out, const uint32_t *out, const tw_compile_opts *opts) {
+                       int n_out, const uint32_t *out, const tw_compile_opts *opts, int level) {
     program->code = code_new(program->object.context, opts);
     if (!program->code) return TW_ERR_MEMORY;
     bool as_built = opts->as_built || opts->reference || opts->check;
-    tw_status status = as_built
-                           ? code_lower(program->code, graph, n_in, in, n_out, out, opts)
-                           : lower_after_passes(program->code, graph, n_in, in, n_out, out, opts);
+    long refused = program->object.context->refused;
+    tw_status status =
+        as_built ? code_lower(program->code, graph, n_in, in, n_out, out, opts)
+                 : lower_after_passes(program->code, graph, n_in, in, n_out, out, opts, level);
     if (!status) status = code_arrange(program->code);
     if (!status) status = program_allocate(program);
+    /* A kernel that was done without for want of memory: the program would be slow. */
+    if (!status && program->object.context->refused != refused)
+        status = context_error(program->object.context, TW_ERR_MEMORY,
+                               "tw_compile: out of memory in the compiler");
     if (!status) status = declare_variables(program);
     return status;
+}
+
+/* A program of the graph, with as much work done again as `level` says; NULL with the context's error. */
+static tw_program *attempt(tw_graph *graph, int n_in, const uint32_t *ids, int n_out,
+                           const tw_compile_opts *opts, int level) {
+    tw_program *program = object_new(graph->module->context, sizeof *program, program_destroy);
+    if (!program) return NULL;
+    arena_start(&program->arena, graph->module->context);
+    program->store = object_hold(graph->store);
+    if (!build(program, graph, n_in, ids, n_out, ids + n_in, opts, level)) return program;
+    object_drop(program);
+    return NULL;
+}
+
+/* The first one of the levels that fits the budget. */
+static tw_program *fit(tw_graph *graph, int n_in, const uint32_t *ids, int n_out,
+                       const tw_compile_opts *opts) {
+    bool as_built = opts->as_built || opts->reference || opts->check;
+    tw_memory memory, first = {0}, least = {.peak = SIZE_MAX};
+    size_t before = graph->store ? graph->store->table.specs.count : 0;
+    for (int level = 0; level <= (as_built ? 0 : RECOMPUTE_LEVELS); level++) {
+        tw_program *program = attempt(graph, n_in, ids, n_out, opts, level);
+        if (!program || !opts->memory) return program;
+        tw_status status = tw_program_plan(program, NULL, &memory);
+        if (!status && memory.peak <= opts->memory) return program;
+        object_drop(program);
+        if (graph->store) variable_table_truncate(&graph->store->table, before);
+        if (status) return NULL;
+        if (!level) first = memory;
+        if (memory.peak < least.peak) least = memory;
+    }
+    memory_refuse(graph->module->context, opts->memory, &first, &least);
+    return NULL;
 }
 
 static tw_program *compile(tw_graph *graph, int n_in, const tw_value *in, int n_out,
                            const tw_value *out, const tw_compile_opts *opts) {
     tw_context *context = graph->module->context;
     uint32_t *ids = context_allocate(context, (size_t)n_in + (size_t)n_out + 1, sizeof *ids);
-    tw_program *program = ids ? object_new(context, sizeof *program, program_destroy) : NULL;
-    tw_status status = program ? TW_OK : TW_ERR_MEMORY;
-    if (program) {
-        arena_start(&program->arena, context);
-        program->store = object_hold(graph->store);
-        if (!opts->read_only) graph_count_run(graph);
-        if (resolve(graph, n_in, in, ids) && resolve(graph, n_out, out, ids + n_in))
-            tw_outputs(graph, n_out, out);
-        status = graph->status;
-        if (status)
-            context_error(context, status, "%s", graph->message);
-        else
-            status = build(program, graph, n_in, ids, n_out, ids + n_in, opts);
-    }
+    if (!ids) return NULL;
+    if (!opts->read_only) graph_count_run(graph);
+    if (resolve(graph, n_in, in, ids) && resolve(graph, n_out, out, ids + n_in))
+        tw_outputs(graph, n_out, out);
+    tw_program *program = NULL;
+    if (graph->status)
+        context_error(context, graph->status, "%s", graph->message);
+    else
+        program = fit(graph, n_in, ids, n_out, opts);
     context_release(context, ids);
-    if (!status) return program;
-    object_drop(program);
-    return NULL;
+    return program;
 }
 
 tw_program *tw_compile(tw_graph *graph, int n_in, const tw_value *in, int n_out,
@@ -159,7 +203,8 @@ static void print_slot(const tw_program *program, uint32_t slot, text *out) {
 static void print_place(const tw_program *program, uint32_t slot, text *out) {
     const struct slot *it = &program->code->slots.at[slot];
     if (it->assigned) {
-        text_add(out, " => \"%s\"", program->code->variables.at[it->assigned - 1].spec.path);
+        const code_variable *variable = &program->code->variables.at[it->assigned - 1];
+        text_add(out, variable->in_place ? " in \"%s\"" : " => \"%s\"", variable->spec.path);
         return;
     }
     for (uint32_t i = 0; program->is_bound && i < program->n_planned; i++)
@@ -168,7 +213,9 @@ static void print_place(const tw_program *program, uint32_t slot, text *out) {
 }
 
 static void print_instruction(const tw_program *program, const instruction *it, text *out) {
-    text_add(out, "%s(", it->op->name);
+    text_add(out, "%s", it->op->name);
+    if (it->generated) text_add(out, "[%s]", it->generated->name);
+    text_add(out, "(");
     for (int k = 0; k < it->n_operands; k++) {
         if (k) text_add(out, ", ");
         print_slot(program, it->operand[k], out);
@@ -181,6 +228,15 @@ static void print_instruction(const tw_program *program, const instruction *it, 
     }
     if (*it->scope) text_add(out, " scope=\"%s\"", it->scope);
     text_add(out, "\n");
+}
+
+static void print_memory(tw_program *program, text *out) {
+    tw_memory memory;
+    text_add(out, "transient memory: %zu bytes\n", program->planned_bytes);
+    if (tw_program_plan(program, NULL, &memory)) return;
+    char *words = tw_memory_print(program->object.context, &memory);
+    if (words) text_add(out, "%s\n", words);
+    tw_string_free(program->object.context, words);
 }
 
 char *tw_program_print(tw_program *program) {
@@ -200,6 +256,6 @@ char *tw_program_print(tw_program *program) {
         print_slot(program, code->outputs.at[i], &out);
         text_add(&out, "\n");
     }
-    if (program->is_bound) text_add(&out, "transient memory: %zu bytes\n", program->planned_bytes);
+    if (program->is_bound) print_memory(program, &out);
     return text_take(&out);
 }

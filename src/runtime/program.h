@@ -16,8 +16,12 @@ typedef struct step {
     tw_type *operand, *result;
     const void **in;
     void **out;
-    tw_attr *attr;     /* own copy where the instruction's is symbolic */
-    scalar_loop *loop; /* elementwise instructions */
+    tw_attr *attr;        /* own copy where the instruction's is symbolic */
+    scalar_loop *loop;    /* elementwise instructions */
+    generated_call fused; /* generated kernels */
+    size_t pieces_bytes;  /* ... of the results of pieces of a reduction */
+    size_t workspace;     /* bytes of scratch memory that the kernel takes */
+    char *scratch;        /* ... and its place */
 } step;
 
 struct tw_program {
@@ -33,7 +37,8 @@ struct tw_program {
     step *steps;   /* of each instruction */
     uint32_t n_planned;
     uint32_t *planned; /* slots with planned memory */
-    plan_item *items;  /* ... and their places */
+    plan_item
+        *items; /* ... and their places; after them the workspaces of the steps that have one */
     uint32_t *order;
     char *memory;
     size_t memory_bytes, planned_bytes;
@@ -46,5 +51,10 @@ tw_status program_bind(tw_program *program, tw_tensor *const *in);
 tw_status program_bind_known(tw_program *program);
 /* The arrays of a new program; its code is arranged. */
 tw_status program_allocate(tw_program *program);
+
+/* TW_ERR_MEMORY, with by how much the budget fails and what would help. first: as it is; least: with work
+ * done again. */
+tw_status memory_refuse(tw_context *context, size_t budget, const tw_memory *first,
+                        const tw_memory *least);
 
 #endif

@@ -1,9 +1,11 @@
 /* One run of a program: pointers, groups in order, outputs, commit. */
 #include "base/clock.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "ir/dimension.h"
 #include "runtime/check.h"
 #include "runtime/dispatch.h"
+#include "runtime/fused.h"
 #include "runtime/program.h"
 
 /* A group's elementwise instructions over one range of elements. */
@@ -69,7 +71,11 @@ static tw_status run_group(const tw_program *program, const struct group *group)
         return TW_OK;
     }
     tw_context *context = program->object.context;
-    tw_status status = dispatch_run(&program->steps[group->first].call, program->code->plain);
+    const step *at = &program->steps[group->first];
+    scratch_plan(context, at->scratch, at->workspace);
+    tw_status status =
+        it->generated ? fused_run(program, it, at) : dispatch_run(&at->call, program->code->plain);
+    scratch_plan(context, NULL, 0);
     if (!status) return TW_OK;
     const char *scope = *it->scope ? it->scope : "the top scope";
     return context_error(context, status, "%s in %s: %s", it->op->name, scope, tw_message(context));
@@ -113,26 +119,33 @@ static tw_status prepare_outputs(const tw_program *program, tw_tensor **out) {
     return TW_OK;
 }
 
+/* Where the variable's next value is computed. */
+static tw_tensor *next_value(const tw_program *program, size_t variable) {
+    int index = program->variable[variable];
+    return program->code->variables.at[variable].in_place ? store_value(program->store, index)
+                                                          : store_spare(program->store, index);
+}
+
 /* The memory of every slot. Variables are initialised, and next values get their spares. */
 static tw_status point(tw_program *program, tw_tensor *const *in) {
     const struct code *code = program->code;
     for (size_t i = 0; i < code->variables.count; i++) {
         const code_variable *it = &code->variables.at[i];
-        if (it->slot != ABSENT) {
-            tw_tensor *value = store_value(program->store, program->variable[i]);
+        int index = program->variable[i];
+        if (it->slot != ABSENT || it->in_place) {
+            tw_tensor *value = it->in_place ? store_own(program->store, index)
+                                            : store_value(program->store, index);
             if (!value) return program->object.context->status;
-            program->data[it->slot] = value->data;
+            if (it->slot != ABSENT) program->data[it->slot] = value->data;
         }
-        if (it->final != ABSENT && !store_spare(program->store, program->variable[i]))
+        if (it->final != ABSENT && !it->in_place && !store_spare(program->store, index))
             return TW_ERR_MEMORY;
     }
     for (uint32_t i = 0; i < code->slots.count; i++) {
         const struct slot *it = &code->slots.at[i];
         if (it->kind == SLOT_INPUT) program->data[i] = in[it->of]->data;
         if (it->kind == SLOT_CONSTANT) program->data[i] = (void *)(uintptr_t)it->data;
-        if (it->assigned)
-            program->data[i] =
-                store_spare(program->store, program->variable[it->assigned - 1])->data;
+        if (it->assigned) program->data[i] = next_value(program, it->assigned - 1)->data;
     }
     for (uint32_t i = 0; i < code->slots.count; i++)
         if (code->slots.at[i].kind == SLOT_ALIAS || code->slots.at[i].kind == SLOT_VIEW)
@@ -188,7 +201,8 @@ static void copy_finals(tw_program *program) {
 static void commit(tw_program *program) {
     const struct code *code = program->code;
     for (size_t i = 0; i < code->variables.count; i++)
-        if (code->variables.at[i].final != ABSENT) store_swap(program->store, program->variable[i]);
+        if (code->variables.at[i].final != ABSENT && !code->variables.at[i].in_place)
+            store_swap(program->store, program->variable[i]);
 }
 
 /* Check mode: what comes from outside. */

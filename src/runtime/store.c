@@ -57,6 +57,15 @@ tw_tensor *store_spare(tw_store *store, int variable) {
     return entry->spare;
 }
 
+tw_tensor *store_own(tw_store *store, int variable) {
+    tw_tensor *value = store_value(store, variable);
+    if (!value || (value->owned && value->object.holds == 1)) return value;
+    tw_tensor *copy = tensor_copy(value);
+    if (!copy) return NULL;
+    object_drop(value);
+    return store->entries.at[variable].value = copy;
+}
+
 /* The old value may be built upon again where nobody else holds it. */
 static void replace_value(store_entry *entry, tw_tensor *value) {
     tw_tensor *old = entry->value;

@@ -19,6 +19,8 @@ struct tw_store {
 
 /* The variable's value, made and initialised at first use; borrowed. NULL on failure. */
 tw_tensor *store_value(tw_store *store, int variable);
+/* The value as memory that nobody else holds: where somebody does, a copy takes its place. */
+tw_tensor *store_own(tw_store *store, int variable);
 /* Where the next value may be built; borrowed, contents undefined. NULL on failure. */
 tw_tensor *store_spare(tw_store *store, int variable);
 /* The spare becomes the value, without a copy; the old value the spare, unless somebody holds it. */

@@ -6,6 +6,7 @@
 #include "base/context.h"
 #include "base/half.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "ir/attribute.h"
 #include "ir/dimension.h"
 #include "ir/graph.h"
@@ -61,75 +62,79 @@ void wide_attributes(const tw_operator *op, tw_dtype dtype, tw_attr *attr) {
             attr[i].i = dtype;
 }
 
-/* Memory for the elements of a type; NULL when it is out. */
-static void *room_for(tw_context *context, tw_type type) {
-    size_t bytes;
-    if (!type_bytes(type, &bytes)) return NULL;
-    return context_allocate_aligned(context, bytes ? bytes : 1);
+/* The type that a value of the call has in the wide one. */
+static tw_type widened(tw_type type, tw_dtype dtype) {
+    if (dtype_half(type.dtype)) type.dtype = dtype;
+    return type;
 }
 
-static tw_status widen_operand(wide_call *wide, const tw_kernel_call *call, int i, tw_dtype dtype) {
-    tw_context *context = call->signature.context;
-    tw_type from = call->signature.operand[i];
-    wide->operand[i] = from;
-    wide->in[i] = call->in[i];
-    if (!dtype_half(from.dtype) || !call->in[i]) return TW_OK;
-    wide->operand[i].dtype = dtype;
-    wide->held[i] = room_for(context, wide->operand[i]);
-    if (!wide->held[i]) return TW_ERR_MEMORY;
-    wide->in[i] = wide->held[i];
-    convert(context, shape_elements(from.shape),
-            (conversion){from.dtype, dtype, call->in[i], wide->held[i]});
+tw_status wide_signature(wide_call *wide, const tw_signature *s, size_t *bytes) {
+    memset(wide, 0, sizeof *wide);
+    if (s->n_operands > TW_MAX_OPERANDS)
+        return tw_refuse(s, TW_ERR_UNSUPPORTED, "more than %d operands of f16 or bf16",
+                         TW_MAX_OPERANDS);
+    size_t attrs = (size_t)operator_attr_count(s->op), one;
+    tw_attr *attr = scratch_take(s->context, (attrs + 1) * sizeof *attr);
+    if (!attr) return TW_ERR_MEMORY;
+    if (attrs) memcpy(attr, s->attr, attrs * sizeof *attr);
+    tw_dtype dtype = wide_dtype(s);
+    wide_attributes(s->op, dtype, attr);
+    *bytes = scratch_rounded((attrs + 1) * sizeof *attr);
+    for (int i = 0; i < s->n_operands + s->n_results; i++) {
+        int r = i - s->n_operands;
+        tw_type from = r < 0 ? s->operand[i] : s->result[r], to = widened(from, dtype);
+        *(r < 0 ? &wide->operand[i] : &wide->result[r]) = to;
+        if (!dtype_half(from.dtype)) continue;
+        if (!type_bytes(to, &one) || __builtin_add_overflow(*bytes, one + 64, bytes))
+            return context_error(s->context, TW_ERR_MEMORY, "wide copies do not fit in memory");
+    }
+    wide->call = (tw_kernel_call){*s, wide->in, wide->out};
+    wide->call.signature.operand = wide->operand;
+    wide->call.signature.result = wide->result;
+    wide->call.signature.attr = attr;
     return TW_OK;
 }
 
-static tw_status widen_result(wide_call *wide, const tw_kernel_call *call, int i, tw_dtype dtype) {
-    wide->result[i] = call->signature.result[i];
-    wide->out[i] = call->out[i];
-    if (!dtype_half(wide->result[i].dtype)) return TW_OK;
-    wide->result[i].dtype = dtype;
-    wide->out[i] = room_for(call->signature.context, wide->result[i]);
-    wide->held[TW_MAX_OPERANDS + i] = wide->out[i];
-    return wide->out[i] ? TW_OK : TW_ERR_MEMORY;
+/* Memory for the elements of a type; NULL when it is out. */
+static void *room_for(tw_context *context, tw_type type) {
+    size_t bytes;
+    return type_bytes(type, &bytes) ? scratch_take(context, bytes) : NULL;
+}
+
+static tw_status widen_operand(wide_call *wide, const tw_kernel_call *call, int i) {
+    tw_context *context = call->signature.context;
+    tw_type from = call->signature.operand[i];
+    wide->in[i] = call->in[i];
+    if (!dtype_half(from.dtype) || !call->in[i]) return TW_OK;
+    void *copy = room_for(context, wide->operand[i]);
+    if (!copy) return TW_ERR_MEMORY;
+    wide->in[i] = copy;
+    convert(context, shape_elements(from.shape),
+            (conversion){from.dtype, wide->operand[i].dtype, call->in[i], copy});
+    return TW_OK;
 }
 
 tw_status wide_begin(wide_call *wide, const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
-    memset(wide, 0, sizeof *wide);
-    wide->call = (tw_kernel_call){*s, wide->in, wide->out};
-    if (s->n_operands > TW_MAX_OPERANDS)
-        return tw_refuse(s, TW_ERR_UNSUPPORTED, "more than %d operands of f16 or bf16",
-                         TW_MAX_OPERANDS);
-    size_t attrs = (size_t)operator_attr_count(s->op);
-    wide->attr = context_allocate(s->context, attrs + 1, sizeof *wide->attr);
-    if (!wide->attr) return TW_ERR_MEMORY;
-    if (attrs) memcpy(wide->attr, s->attr, attrs * sizeof *wide->attr);
-    tw_dtype dtype = wide_dtype(s);
-    wide_attributes(s->op, dtype, wide->attr);
-    wide->call.signature.operand = wide->operand;
-    wide->call.signature.result = wide->result;
-    wide->call.signature.attr = wide->attr;
-    tw_status status = TW_OK;
-    for (int i = 0; i < s->n_operands && !status; i++) status = widen_operand(wide, call, i, dtype);
-    for (int i = 0; i < s->n_results && !status; i++) status = widen_result(wide, call, i, dtype);
+    size_t bytes;
+    tw_status status = wide_signature(wide, s, &bytes);
+    for (int i = 0; i < s->n_operands && !status; i++) status = widen_operand(wide, call, i);
+    for (int i = 0; i < s->n_results && !status; i++) {
+        bool half = dtype_half(s->result[i].dtype);
+        wide->out[i] = half ? room_for(s->context, wide->result[i]) : call->out[i];
+        if (!wide->out[i]) status = TW_ERR_MEMORY;
+    }
     return status;
 }
 
 void wide_round(const wide_call *wide, const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     for (int i = 0; i < s->n_results; i++) {
-        if (!wide->held[TW_MAX_OPERANDS + i]) continue;
+        if (!dtype_half(s->result[i].dtype)) continue;
         convert(
             s->context, shape_elements(s->result[i].shape),
             (conversion){wide->result[i].dtype, s->result[i].dtype, wide->out[i], call->out[i]});
     }
-}
-
-void wide_end(wide_call *wide) {
-    tw_context *context = wide->call.signature.context;
-    for (int i = 0; i < TW_MAX_OPERANDS + TW_MAX_RESULTS; i++)
-        if (wide->held[i]) context_release_aligned(context, wide->held[i]);
-    context_release(context, wide->attr);
 }
 
 tw_tensor *wide_tensor(const tw_tensor *from, tw_dtype dtype) {

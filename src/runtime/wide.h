@@ -14,17 +14,15 @@ typedef struct wide_call {
     tw_type operand[TW_MAX_OPERANDS], result[TW_MAX_RESULTS];
     const void *in[TW_MAX_OPERANDS];
     void *out[TW_MAX_RESULTS];
-    void *held[TW_MAX_OPERANDS + TW_MAX_RESULTS]; /* copies, NULL where there is none */
-    tw_attr *attr;
 } wide_call;
 
 /* Whether an operand or result is f16 or bf16. */
 bool wide_needed(const tw_signature *signature);
-/* To be ended in any case. */
+/* The types and attributes alone, and the bytes that wide_begin takes. Both take scratch memory. */
+tw_status wide_signature(wide_call *wide, const tw_signature *signature, size_t *bytes);
 tw_status wide_begin(wide_call *wide, const tw_kernel_call *call);
 /* The results in the types of `call`. */
 void wide_round(const wide_call *wide, const tw_kernel_call *call);
-void wide_end(wide_call *wide);
 
 /* `dtype` in place of f16 and bf16 among the attributes. */
 void wide_attributes(const tw_operator *op, tw_dtype dtype, tw_attr *attr);

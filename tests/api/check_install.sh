@@ -30,6 +30,12 @@ version=$(pkg-config --modversion thalweg)
 [[ $(cd / && "$prefix/bin/thalweg" --version) == *"$version" ]] || fail "the command's version is not $version"
 (cd / && "$prefix/bin/thalweg" graph practice >/dev/null) || fail "the installed command fails"
 
+# The compiler's module is found beside the library, wherever that is.
+if [ -e "$prefix/lib/libthalweg-llvm.so" ]; then
+  (cd / && THALWEG_CACHE=$work/cache "$prefix/bin/thalweg" profile mlp --runs 1 >/dev/null)
+  ls "$work"/cache/objects/*.twobj >/dev/null || fail "the installed command compiles nothing"
+fi
+
 # pkg-config. For the archive the linker takes every member, so that each name that one needs must be found.
 strict='-O1 -Wall -Wextra -Wpedantic -Werror'
 flags=$(pkg-config --cflags thalweg)

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include <thalweg/thalweg.h>
 
+#include "base/scratch.h"
 #include "codegen/overrides.h"
 #include "models/models.h"
 #include "support/numbers.h"
@@ -28,19 +29,21 @@ typedef struct fixture {
 } fixture;
 static fixture f;
 
-static tw_context *context_with(int threads) {
-    tw_context *context = tw_context_new(&(tw_context_opts){.threads = threads});
+static tw_context *context_with(int threads, bool no_codegen) {
+    tw_context *context =
+        tw_context_new(&(tw_context_opts){.threads = threads, .no_codegen = no_codegen});
     assert_non_null(context);
     return context;
 }
 
-static int setup(void **state) {
-    (void)state;
+static int start(bool no_codegen) {
     f = (fixture){.seed = SEED};
-    for (int i = 0; i < MOST_THREADS; i++) f.context[i] = context_with(i + 1);
+    for (int i = 0; i < MOST_THREADS; i++) f.context[i] = context_with(i + 1, no_codegen);
     print_message("seed %d\n", SEED);
     return 0;
 }
+static int setup(void **state) { return (void)state, start(false); }
+static int setup_library(void **state) { return (void)state, start(true); }
 
 static int teardown(void **state) {
     (void)state;
@@ -101,7 +104,9 @@ static bool is_served(const sample *s, const tw_value *result, tw_tensor **out, 
     }
     tw_kernel_call call = {
         {s->context, s->op, s->n_operands, s->n_results, s->operand, type, s->attr}, in, to};
+    scratch_mark mark = scratch_save(s->context);
     tw_status status = kernel(&call);
+    scratch_restore(s->context, mark);
     if (status == TW_ERR_UNSUPPORTED) return false;
     if (status) sample_fail(s, "the library fails");
     for (int i = 0; i < s->n_results; i++)
@@ -389,11 +394,11 @@ static void assert_same_store(tw_store *a, tw_store *b) {
 
 /* Two runs with each number of threads, against the first with one. */
 static void check_training(const char *preset, int batch, int steps) {
-    tw_context *one = context_with(1);
+    tw_context *one = context_with(1, false);
     tw_store *store = trained(one, preset, batch, steps);
     assert_true(tw_store_size(store) > 8); /* the optimiser's state too */
     for (int i = 1; i < 4; i++) {
-        tw_context *again = context_with(1 + i % 2);
+        tw_context *again = context_with(1 + i % 2, false);
         assert_same_store(trained(again, preset, batch, steps), store);
         tw_context_free(again);
     }
@@ -411,7 +416,7 @@ static void test_dropout_masks(void **state) {
     enum { ROWS = 301, COLUMNS = 77, STEPS = 3 };
     static float mask[2][STEPS][ROWS * COLUMNS];
     for (int i = 0; i < 2; i++) {
-        tw_context *context = context_with(i + 1);
+        tw_context *context = context_with(i + 1, false);
         tw_store *store = tw_store_new(context, &(tw_store_opts){.seed = SEED});
         tw_graph *graph = tw_graph_new(context, store, TW_SYMBOLIC, &training);
         tw_value ones = tw_full(graph, TW_F32, TW_SHAPE(ROWS, COLUMNS), 1);
@@ -446,5 +451,8 @@ int main(void) {
         TEST(test_training),
         TEST(test_dropout_masks),
     };
-    return cmocka_run_group_tests_name("the same bits", tests, setup, teardown);
+    /* What the library computes only where there is no generated code. */
+    const struct CMUnitTest library[] = {TEST(test_matmul), TEST(test_products)};
+    return cmocka_run_group_tests_name("the same bits", tests, setup, teardown) +
+           cmocka_run_group_tests_name("by the library", library, setup_library, teardown);
 }

@@ -99,7 +99,10 @@ static tw_value apply_function(tw_graph *g, const tw_operator *op, const tw_valu
         tw_call(g, twisted, NULL, 1, x, 1, &y);
     else if (!strcmp(op->name, "checkpoint"))
         tw_checkpoint(g, twisted, NULL, 1, x, 1, &y);
-    else
+    else if (!strcmp(op->name, "fused")) { /* which only a pass makes */
+        tw_call(g, twisted, NULL, 1, x, 1, &y);
+        tw_apply(g, "fused", 1, x, g->nodes.at[g->values.at[y.id].node].attr, &y);
+    } else
         tw_custom_gradient(g, twisted, twisted_gradient, NULL, 1, x, 1, &y);
     return y;
 }

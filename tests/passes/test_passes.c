@@ -192,6 +192,41 @@ static void transposes(tw_graph *g, tw_value *out) {
     *out = tw_add(tw_sum(y), tw_sum(tw_mul(z, z)));
 }
 
+/* Two wide products first and their sums after: the first sum before the second product needs less. */
+static void wide(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 64, 64), y = input(g, "y", 64, 64);
+    tw_value a = tw_matmul(x, y), b = tw_matmul(y, x);
+    *out = tw_add(tw_sum(a), tw_sum(b));
+}
+
+/* What is as good as it gets stays as it is. */
+static void narrow(tw_graph *g, tw_value *out) { *out = tw_sum(tw_exp(input(g, "x", 8, 8))); }
+
+static void test_schedule(void **state) {
+    (void)state;
+    const char *text = after(wide, "schedule");
+    golden_compare("pass_schedule.txt", text);
+    assert_true(strstr(strstr(text, "dot("), "reduce(") < strstr(strstr(text, "dot(") + 1, "dot("));
+    char before[4096];
+    strcpy(before, after(narrow, "dead"));
+    assert_string_equal(after(narrow, "schedule"), before);
+}
+
+/* Forward work that the backward phase reads is done again there. */
+static void steep(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 3, 4), dx;
+    tw_value y = tw_sum(tw_exp(tw_sin(x)));
+    tw_grad(y, 1, &x, &dx);
+    *out = tw_add(tw_sum(dx), y);
+}
+
+static void test_recompute(void **state) {
+    (void)state;
+    golden_compare("pass_recompute.txt", after(steep, "recompute dead"));
+    assert_int_equal(count(after(steep, "common dead"), "exp("), 1);
+    assert_int_equal(count(after(steep, "common dead recompute dead"), "exp("), 2);
+}
+
 static void test_sink(void **state) {
     (void)state;
     const char *text = after(transposes, "sink dead");
@@ -216,12 +251,38 @@ static void test_order(void **state) {
     assert_string_equal(before, after(chain_right, "order dead"));
 }
 
+/* The gradient of relu and pooling; windows that overlap if `stride` is 1. */
+static void pool_gradient(tw_graph *g, int64_t stride, bool used_twice, tw_value *out) {
+    tw_value x = tw_input(g, "x", TW_F32, TW_SHAPE(2, 6, 6, 3)), dx = {0};
+    tw_value y = tw_relu(x);
+    tw_value p = tw_max_pool(y, &(tw_pool_opts){.window = {2, 2}, .stride = {stride, stride}});
+    tw_value loss = tw_sum(tw_mul(p, tw_sin(p)));
+    if (used_twice) loss = tw_add(loss, tw_sum(tw_square(y)));
+    tw_grad(loss, 1, &x, &dx);
+    *out = dx;
+}
+
+static void pooled(tw_graph *g, tw_value *out) { pool_gradient(g, 2, false, out); }
+static void pooled_overlapping(tw_graph *g, tw_value *out) { pool_gradient(g, 1, false, out); }
+static void pooled_and_read(tw_graph *g, tw_value *out) { pool_gradient(g, 2, true, out); }
+
+static void test_pool(void **state) {
+    (void)state;
+    golden_compare("pass_pool.txt", after(pooled, "pool dead"));
+    assert_non_null(strstr(after(pooled_overlapping, "pool dead"), "relu_grad(%2"));
+    /* The gradient that y's other reader adds is no pool's. */
+    static char before[8192];
+    strcpy(before, after(pooled_and_read, "dead"));
+    assert_string_equal(before, after(pooled_and_read, "pool dead"));
+}
+
 /* Same numbers with the passes and without. */
 static void test_numbers(void **state) {
     (void)state;
-    static const maker makers[] = {identities,  constants,        twice,      checkpointed,
-                                   chain_left,  transposes,       low_rank,   shared,
-                                   chain_right, transposed_chain, chain_twice};
+    static const maker makers[] = {identities,         constants,        twice,       checkpointed,
+                                   chain_left,         transposes,       low_rank,    shared,
+                                   chain_right,        transposed_chain, chain_twice, pooled,
+                                   pooled_overlapping, pooled_and_read};
     enum { MOST = 20000, INPUTS = 4 };
     static double numbers[2][MOST];
     for (size_t m = 0; m < sizeof makers / sizeof *makers; m++) {
@@ -260,16 +321,18 @@ static void test_refusal(void **state) {
     tw_context *context = tw_context_new(NULL);
     tw_graph *g = tw_graph_new(context, NULL, TW_SYMBOLIC, NULL);
     assert_null(tw_graph_print_passes(g, "common magic"));
-    assert_non_null(strstr(tw_message(context), "no pass \"magic\"; there are fold, simplify"));
+    assert_non_null(strstr(tw_message(context), "no pass \"magic\"; there are pool, expand, fold"));
     tw_context_free(context);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_simplify), cmocka_unit_test(test_fold),
-        cmocka_unit_test(test_common),   cmocka_unit_test(test_epochs),
-        cmocka_unit_test(test_sink),     cmocka_unit_test(test_order),
-        cmocka_unit_test(test_numbers),  cmocka_unit_test(test_refusal),
+        cmocka_unit_test(test_simplify),  cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_common),    cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_sink),      cmocka_unit_test(test_schedule),
+        cmocka_unit_test(test_recompute), cmocka_unit_test(test_order),
+        cmocka_unit_test(test_pool),      cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_refusal),
     };
     return cmocka_run_group_tests_name("passes", tests, NULL, NULL);
 }

@@ -1,15 +1,17 @@
 /*
- * The convolutions by the library. The batch is cut into pieces by shape alone, and each piece runs
- * on one thread: the bits of a result do not depend on how many threads there are. Pieces of a
- * weight gradient are added in a fixed binary tree. Few samples: the library's own threads, but for
- * weight gradients, whose sums it would cut by threads.
+ * The convolutions by the library, but for those that Winograd's transform serves. The batch is cut
+ * into pieces by shape alone, and each piece runs on one thread: the bits of a result do not depend
+ * on how many threads there are. Pieces of a weight gradient are added in a fixed binary tree. Few
+ * samples: the library's own threads, but for weight gradients, whose sums it would cut by threads.
  */
 #include <stdatomic.h>
 #include <string.h>
 
 #include "base/context.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "codegen/onednn/onednn.h"
+#include "codegen/plain/winograd.h"
 #include "ops/rules.h"
 
 enum { MOST_PIECES = 32, MOST_PARTIALS = 16, FEW_SAMPLES = 8 };
@@ -17,7 +19,7 @@ enum { MOST_PIECES = 32, MOST_PARTIALS = 16, FEW_SAMPLES = 8 };
 typedef struct job {
     tw_context *context;
     const conv_geometry *g;
-    int pieces;
+    int pieces, most, copies;       /* most: at work at a time; copies: of packed w */
     onednn_primitive *primitive[2]; /* for the smaller pieces, and for those of one sample more */
     bool bf16; /* the operands, of x, w and y; the third, which is written, is f32 */
     const char *x, *y;
@@ -65,7 +67,7 @@ static void run_pieces(void *argument, int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; piece++) run_piece(j, piece, slot);
 }
 
-/* The primitives and the memory of a job of this kind. */
+/* The primitives of a job of this kind. */
 static tw_status prepare(job *j, onednn_kind kind, bool bias) {
     onednn_key key;
     memset(&key, 0, sizeof key);
@@ -79,13 +81,13 @@ static tw_status prepare(job *j, onednn_kind kind, bool bias) {
     bool gradient = kind == ONEDNN_CONV_WEIGHT_GRAD;
     key.threads = j->pieces == 1 && !gradient ? onednn_threads(j->context) : 1;
     int64_t samples = j->g->batch / j->pieces;
-    int slots = j->pieces < j->context->threads ? j->pieces : j->context->threads;
+    j->most = j->pieces < j->context->threads ? j->pieces : j->context->threads;
     onednn_trim(j->context);
     for (int i = 0; i < 2; i++) {
         j->primitive[i] = NULL;
         if (i == 1 && j->g->batch % j->pieces == 0) continue;
         key.conv.batch = samples + i;
-        tw_status status = onednn_get(j->context, &key, slots, &j->primitive[i]);
+        tw_status status = onednn_get(j->context, &key, j->most, &j->primitive[i]);
         if (status) return status;
         /* One packed w serves both sizes of pieces. */
         if (i == 1 && !onednn_same_order(j->primitive[0], j->primitive[1]))
@@ -94,10 +96,17 @@ static tw_status prepare(job *j, onednn_kind kind, bool bias) {
         size_t bytes = onednn_scratch_bytes(j->primitive[i]);
         if (bytes > j->scratch_bytes) j->scratch_bytes = bytes;
     }
-    size_t copies = gradient ? (size_t)j->pieces : 1;
-    j->packed = onednn_memory(j->context, gradient ? ONEDNN_PARTIALS : ONEDNN_PACKED,
-                              copies * j->packed_elements * sizeof(float));
-    j->scratch = onednn_memory(j->context, ONEDNN_SCRATCH, (size_t)slots * j->scratch_bytes);
+    j->copies = gradient ? j->pieces : 1;
+    return TW_OK;
+}
+
+static size_t packed_bytes(const job *j) {
+    return (size_t)j->copies * j->packed_elements * sizeof(float);
+}
+
+static tw_status take_memory(job *j) {
+    j->packed = scratch_take(j->context, packed_bytes(j));
+    j->scratch = scratch_take(j->context, (size_t)j->most * j->scratch_bytes);
     return j->packed && j->scratch ? TW_OK : TW_ERR_MEMORY;
 }
 
@@ -125,6 +134,60 @@ static int pieces_of(const conv_geometry *g) {
     return g->batch < MOST_PIECES ? (int)g->batch : MOST_PIECES;
 }
 
+static int partials_of(const conv_geometry *g, const tw_signature *s) {
+    int pieces = g->batch < MOST_PARTIALS ? (int)g->batch : MOST_PARTIALS;
+    while (pieces > 1 && (double)pieces * rule_bytes(s->result[0]) > 64e6) pieces /= 2;
+    return pieces;
+}
+
+/* Of the transformed weights, or with `sums` of their gradient's pieces. */
+static size_t winograd_weight_bytes(const conv_geometry *g, bool sums) {
+    return (sums ? (size_t)winograd_pieces(g) : 1) * winograd_weight_floats(g) * sizeof(float);
+}
+
+static size_t winograd_block_bytes(const tw_context *context, const conv_geometry *g) {
+    return (size_t)context->threads * winograd_block_floats(g) * sizeof(float);
+}
+
+/* What Winograd's form takes; 0 where it does not serve. */
+static size_t winograd_bytes(const tw_signature *s, const conv_geometry *g, bool sums) {
+    if (s->operand[0].dtype != TW_F32 || s->result[0].dtype != TW_F32) return 0;
+    if (!(sums ? winograd_serves_weights : winograd_serves)(g)) return 0;
+    return scratch_rounded(winograd_weight_bytes(g, sums)) +
+           scratch_rounded(winograd_block_bytes(s->context, g));
+}
+
+/* Where Winograd's form serves, the library is only asked for what is not finite. */
+static tw_status workspace(const tw_signature *s, const conv_geometry *g, onednn_kind kind,
+                           int pieces, size_t *bytes) {
+    if (!serves(g, s)) return TW_ERR_UNSUPPORTED;
+    *bytes = winograd_bytes(s, g, kind == ONEDNN_CONV_WEIGHT_GRAD);
+    if (*bytes) return TW_OK;
+    job j = {.context = s->context, .g = g, .pieces = pieces};
+    j.bf16 = s->operand[0].dtype == TW_BF16;
+    tw_status status = prepare(&j, kind, kind == ONEDNN_CONV && s->n_operands > 2);
+    if (status) return status;
+    *bytes = onednn_result_bytes(s) + scratch_rounded(packed_bytes(&j)) +
+             scratch_rounded((size_t)j.most * j.scratch_bytes) +
+             onednn_reorder_bytes(j.primitive[0]);
+    return TW_OK;
+}
+
+tw_status onednn_conv_workspace(const tw_signature *s, size_t *bytes) {
+    conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
+    return workspace(s, &g, ONEDNN_CONV, pieces_of(&g), bytes);
+}
+
+tw_status onednn_conv_input_grad_workspace(const tw_signature *s, size_t *bytes) {
+    conv_geometry g = conv_geometry_of(s->result[0], s->operand[1], s->operand[0], s->attr);
+    return workspace(s, &g, ONEDNN_CONV_INPUT_GRAD, pieces_of(&g), bytes);
+}
+
+tw_status onednn_conv_weight_grad_workspace(const tw_signature *s, size_t *bytes) {
+    conv_geometry g = conv_geometry_of(s->operand[0], s->result[0], s->operand[1], s->attr);
+    return workspace(s, &g, ONEDNN_CONV_WEIGHT_GRAD, partials_of(&g, s), bytes);
+}
+
 static void rectify_range(void *argument, int64_t begin, int64_t end) {
     rectify((float *)argument + begin, end - begin);
 }
@@ -133,7 +196,8 @@ static tw_status by_library(job *j, onednn_kind kind) {
     bool whole = j->pieces == 1 && j->relu; /* one piece's relu is for all threads */
     if (whole) j->relu = false;
     tw_status status = prepare(j, kind, j->bias != NULL);
-    if (!status) status = onednn_pack(j->primitive[0], j->w, j->packed);
+    if (!status) status = take_memory(j);
+    if (!status) status = onednn_pack(j->context, j->primitive[0], j->w, j->packed);
     if (!status) status = run_job(j);
     if (!status && whole) {
         int64_t elements = j->g->batch * volume(j->g->out) * j->g->out_channels;
@@ -142,18 +206,40 @@ static tw_status by_library(job *j, onednn_kind kind) {
     return status;
 }
 
+typedef bool winograd(tw_context *context, const conv_geometry *g, const winograd_arrays *arrays);
+
+/* TW_ERR_UNSUPPORTED, without a message, where the library has to do it: where the geometry is of
+ * another kind, or a number is not finite. */
+static tw_status by_winograd(const tw_kernel_call *call, const conv_geometry *g, winograd *kernel,
+                             winograd_arrays *arrays) {
+    tw_context *context = call->signature.context;
+    bool sums = kernel == winograd_weight_grad;
+    if (!winograd_bytes(&call->signature, g, sums)) return TW_ERR_UNSUPPORTED;
+    scratch_mark mark = scratch_save(context);
+    arrays->weights = arrays->sums = scratch_take(context, winograd_weight_bytes(g, sums));
+    arrays->blocks = scratch_take(context, winograd_block_bytes(context, g));
+    arrays->result = call->out[0];
+    if (!arrays->weights || !arrays->blocks) return TW_ERR_MEMORY;
+    if (kernel(context, g, arrays)) return TW_OK;
+    scratch_restore(context, mark);
+    return TW_ERR_UNSUPPORTED;
+}
+
 tw_status onednn_conv(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
     if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
+    winograd_arrays arrays = {.x = call->in[0], .w = call->in[1]};
+    tw_status status = by_winograd(call, &g, winograd_conv, &arrays);
+    if (status != TW_ERR_UNSUPPORTED) return status;
     job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g)};
     j.bf16 = s->operand[0].dtype == TW_BF16;
     j.x = call->in[0];
     j.w = call->in[1];
     j.y = onednn_result(call);
     if (!j.y) return TW_ERR_MEMORY;
-    tw_status status = by_library(&j, ONEDNN_CONV);
-    if (!status) onednn_finish(call);
+    status = by_library(&j, ONEDNN_CONV);
+    if (!status) onednn_finish(call, j.y);
     return status;
 }
 
@@ -161,14 +247,17 @@ tw_status onednn_conv_input_grad(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     conv_geometry g = conv_geometry_of(s->result[0], s->operand[1], s->operand[0], s->attr);
     if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
+    winograd_arrays arrays = {.dy = call->in[0], .w = call->in[1]};
+    tw_status status = by_winograd(call, &g, winograd_input_grad, &arrays);
+    if (status != TW_ERR_UNSUPPORTED) return status;
     job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g)};
     j.bf16 = s->operand[0].dtype == TW_BF16;
     j.x = onednn_result(call);
     if (!j.x) return TW_ERR_MEMORY;
     j.w = call->in[1];
     j.y = call->in[0];
-    tw_status status = by_library(&j, ONEDNN_CONV_INPUT_GRAD);
-    if (!status) onednn_finish(call);
+    status = by_library(&j, ONEDNN_CONV_INPUT_GRAD);
+    if (!status) onednn_finish(call, j.x);
     return status;
 }
 
@@ -182,18 +271,21 @@ tw_status onednn_conv_weight_grad(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     conv_geometry g = conv_geometry_of(s->operand[0], s->result[0], s->operand[1], s->attr);
     if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
-    int pieces = g.batch < MOST_PARTIALS ? (int)g.batch : MOST_PARTIALS;
-    while (pieces > 1 && (double)pieces * rule_bytes(s->result[0]) > 64e6) pieces /= 2;
-    job j = {.context = s->context, .g = &g, .pieces = pieces, .x = call->in[0], .y = call->in[1]};
+    winograd_arrays arrays = {.x = call->in[0], .dy = call->in[1]};
+    tw_status status = by_winograd(call, &g, winograd_weight_grad, &arrays);
+    if (status != TW_ERR_UNSUPPORTED) return status;
+    job j = {.context = s->context, .g = &g, .x = call->in[0], .y = call->in[1]};
+    j.pieces = partials_of(&g, s);
     j.bf16 = s->operand[0].dtype == TW_BF16;
-    tw_status status = prepare(&j, ONEDNN_CONV_WEIGHT_GRAD, false);
+    status = prepare(&j, ONEDNN_CONV_WEIGHT_GRAD, false);
+    if (!status) status = take_memory(&j);
     if (!status) status = run_job(&j);
     if (status) return status;
     tw_parallel_for(s->context, (int64_t)j.packed_elements, 4096, add_partials, &j);
     float *w = onednn_result(call);
     if (!w) return TW_ERR_MEMORY;
-    status = onednn_unpack(j.primitive[0], j.packed, w);
-    if (!status) onednn_finish(call);
+    status = onednn_unpack(s->context, j.primitive[0], j.packed, w);
+    if (!status) onednn_finish(call, w);
     return status;
 }
 
@@ -233,6 +325,10 @@ tw_status onednn_conv_bias(const tw_kernel_call *call) {
     bool relu = s->attr[CONV_MORE].i == 1; /* activation: none, relu */
     conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
     tw_status status = TW_ERR_UNSUPPORTED;
+    winograd_arrays arrays = {.x = call->in[0], .w = call->in[1], .bias = call->in[2]};
+    arrays.relu = relu;
+    if (serves(&g, s)) status = by_winograd(call, &g, winograd_conv, &arrays);
+    if (status != TW_ERR_UNSUPPORTED) return status;
     if (serves(&g, s) && s->result[0].dtype == TW_F32) { /* else its bias is bf16 */
         job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g), .relu = relu};
         j.bf16 = dtype == TW_BF16;

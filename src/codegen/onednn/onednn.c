@@ -8,6 +8,7 @@
 #include "base/context.h"
 #include "base/half.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "base/vector.h"
 #include "ops/rules.h"
 
@@ -27,16 +28,12 @@ struct onednn_primitive {
     dnnl_memory_t plain, packed, reorder_scratchpad;
     dnnl_memory_desc_t desc[ARGUMENTS];
     VECTOR(slot) slots;
-    void *reorder_memory;
+    size_t reorder_bytes;
 };
 
 typedef struct cache {
     dnnl_engine_t engine;
     VECTOR(onednn_primitive *) entries;
-    struct {
-        void *at;
-        size_t bytes;
-    } memory[ONEDNN_MEMORY_USES];
 } cache;
 
 static void end_slot(slot *s) {
@@ -52,7 +49,6 @@ static void end_primitive(tw_context *context, onednn_primitive *p) {
     dnnl_memory_destroy(p->reorder_scratchpad);
     dnnl_primitive_destroy(p->reorder);
     dnnl_primitive_destroy(p->primitive);
-    context_release_aligned(context, p->reorder_memory);
     context_release(context, p);
 }
 
@@ -65,7 +61,6 @@ static void cache_free(tw_context *context) {
     cache *c = context->onednn;
     end_entries(context, c);
     VECTOR_FREE(context, &c->entries);
-    for (int i = 0; i < ONEDNN_MEMORY_USES; i++) context_release_aligned(context, c->memory[i].at);
     dnnl_engine_destroy(c->engine);
     context_release(context, c);
     context->onednn = NULL;
@@ -85,27 +80,20 @@ static cache *cache_of(tw_context *context) {
     return c;
 }
 
-void *onednn_memory(tw_context *context, onednn_memory_use use, size_t bytes) {
-    cache *c = cache_of(context);
-    if (!c) return NULL;
-    if (c->memory[use].bytes < bytes || !c->memory[use].at) {
-        context_release_aligned(context, c->memory[use].at);
-        c->memory[use].bytes = 0;
-        c->memory[use].at = context_allocate_aligned(context, bytes);
-        if (c->memory[use].at) c->memory[use].bytes = bytes;
-    }
-    return c->memory[use].at;
+static int64_t result_elements(const tw_signature *signature) {
+    tw_shape shape = signature->result[0].shape;
+    return rule_product(shape, 0, shape.rank);
 }
 
-static int64_t result_elements(const tw_kernel_call *call) {
-    tw_shape shape = call->signature.result[0].shape;
-    return rule_product(shape, 0, shape.rank);
+size_t onednn_result_bytes(const tw_signature *signature) {
+    if (signature->result[0].dtype != TW_BF16) return 0;
+    return scratch_rounded((size_t)result_elements(signature) * sizeof(float));
 }
 
 void *onednn_result(const tw_kernel_call *call) {
     if (call->signature.result[0].dtype != TW_BF16) return call->out[0];
-    return onednn_memory(call->signature.context, ONEDNN_UNROUNDED,
-                         (size_t)result_elements(call) * sizeof(float));
+    return scratch_take(call->signature.context,
+                        (size_t)result_elements(&call->signature) * sizeof(float));
 }
 
 typedef struct rounding {
@@ -118,11 +106,11 @@ static void round_range(void *argument, int64_t begin, int64_t end) {
     half_narrow(TW_BF16, r->from + begin, end - begin, r->to + begin);
 }
 
-void onednn_finish(const tw_kernel_call *call) {
+void onednn_finish(const tw_kernel_call *call, const void *result) {
     if (call->signature.result[0].dtype != TW_BF16) return;
-    const cache *c = call->signature.context->onednn;
-    rounding work = {c->memory[ONEDNN_UNROUNDED].at, call->out[0]};
-    tw_parallel_for(call->signature.context, result_elements(call), 16384, round_range, &work);
+    rounding work = {result, call->out[0]};
+    tw_parallel_for(call->signature.context, result_elements(&call->signature), 16384, round_range,
+                    &work);
 }
 
 void onednn_add_tree(float *arrays, int count, size_t elements, int64_t begin, int64_t end) {
@@ -238,7 +226,7 @@ static bool finish(onednn_primitive *p, dnnl_primitive_desc_t desc) {
 }
 
 static bool make_matmul(onednn_primitive *p, const cache *c) {
-    const onednn_matmul *m = &p->key.matmul;
+    const matrix_product *m = &p->key.matmul;
     int rank = (int)m->rank;
     dnnl_dims_t x, w, y, x_stride, w_stride, y_stride;
     fill_dims(x, m->x_extent, rank);
@@ -263,7 +251,7 @@ static bool make_matmul(onednn_primitive *p, const cache *c) {
 }
 
 /* Creates the reorder between (space, in, out) and the order of desc[W], unless they are one. */
-static bool make_reorder(tw_context *context, onednn_primitive *p, const cache *c) {
+static bool make_reorder(onednn_primitive *p, const cache *c) {
     dnnl_memory_desc_t plain;
     dnnl_data_type_t type = type_of(&p->key, ONEDNN_CONV_WEIGHT_GRAD);
     if (weight_desc(&p->key.conv, spatial_axes(&p->key.conv), false, type, &plain)) return false;
@@ -280,12 +268,10 @@ static bool make_reorder(tw_context *context, onednn_primitive *p, const cache *
     dnnl_memory_desc_t scratchpad = queried(desc, dnnl_query_scratchpad_md);
     status = dnnl_primitive_create(&p->reorder, desc);
     dnnl_primitive_desc_destroy(desc);
-    p->reorder_memory =
-        context_allocate_aligned(context, dnnl_memory_desc_get_size(&scratchpad) + 1);
-    return !status && p->reorder_memory &&
-           !dnnl_memory_create(&p->plain, &plain, c->engine, DNNL_MEMORY_NONE) &&
+    p->reorder_bytes = dnnl_memory_desc_get_size(&scratchpad);
+    return !status && !dnnl_memory_create(&p->plain, &plain, c->engine, DNNL_MEMORY_NONE) &&
            !dnnl_memory_create(&p->packed, &p->desc[W], c->engine, DNNL_MEMORY_NONE) &&
-           !dnnl_memory_create(&p->reorder_scratchpad, &scratchpad, c->engine, p->reorder_memory);
+           !dnnl_memory_create(&p->reorder_scratchpad, &scratchpad, c->engine, DNNL_MEMORY_NONE);
 }
 
 /* desc[]: of x, w and y. */
@@ -325,7 +311,7 @@ static bool conv_memory(const onednn_key *key, onednn_kind kind, dnnl_memory_des
            !weight_desc(g, axes, true, type_of(&as, ONEDNN_CONV_WEIGHT_GRAD), &desc[W]);
 }
 
-static bool make_conv(tw_context *context, onednn_primitive *p, const cache *c) {
+static bool make_conv(onednn_primitive *p, const cache *c) {
     const conv_geometry *g = &p->key.conv;
     onednn_kind kind = p->key.kind;
     int axes = spatial_axes(g);
@@ -352,7 +338,7 @@ static bool make_conv(tw_context *context, onednn_primitive *p, const cache *c) 
     if (status) return false;
     p->desc[W] = queried(made, kind == ONEDNN_CONV_WEIGHT_GRAD ? dnnl_query_diff_weights_md
                                                                : dnnl_query_weights_md);
-    return finish(p, made) && make_reorder(context, p, c);
+    return finish(p, made) && make_reorder(p, c);
 }
 
 static tw_status add_slots(tw_context *context, const cache *c, onednn_primitive *p, int slots) {
@@ -384,13 +370,8 @@ static onednn_primitive *make_entry(tw_context *context, cache *c, const onednn_
     *place = p;
     memcpy(&p->key, key, sizeof *key);
     int before = use_threads(key->threads);
-    bool made = key->kind == ONEDNN_MATMUL ? make_matmul(p, c) : make_conv(context, p, c);
+    bool made = key->kind == ONEDNN_MATMUL ? make_matmul(p, c) : make_conv(p, c);
     use_threads(before);
-    if (!made && p->reorder && !p->reorder_memory) { /* no refusal: memory is out */
-        end_primitive(context, p);
-        c->entries.count--;
-        return NULL;
-    }
     if (!made) {
         dnnl_primitive_destroy(p->primitive);
         p->primitive = NULL;
@@ -432,6 +413,10 @@ size_t onednn_scratch_bytes(const onednn_primitive *p) {
     return (bytes + 127) / 64 * 64; /* each on cache lines of its own */
 }
 
+size_t onednn_reorder_bytes(const onednn_primitive *p) {
+    return p->reorder ? scratch_rounded(p->reorder_bytes + 1) : 0;
+}
+
 static tw_status execute(dnnl_primitive_t primitive, int threads, dnnl_stream_t stream, int n,
                          const dnnl_exec_arg_t *arguments) {
     int before = use_threads(threads);
@@ -445,7 +430,8 @@ static void set_data(dnnl_memory_t memory, const void *data) {
     dnnl_memory_set_data_handle(memory, (void *)(uintptr_t)data);
 }
 
-static tw_status reorder(onednn_primitive *p, const void *w, const void *packed) {
+static tw_status reorder(tw_context *context, onednn_primitive *p, const void *w,
+                         const void *packed) {
     bool back = p->key.kind == ONEDNN_CONV_WEIGHT_GRAD;
     size_t bytes = dnnl_memory_desc_get_size(&p->desc[W]);
     if (!p->reorder) {
@@ -453,19 +439,22 @@ static tw_status reorder(onednn_primitive *p, const void *w, const void *packed)
         memcpy((void *)(uintptr_t)to, from, bytes);
         return TW_OK;
     }
+    void *scratchpad = scratch_take(context, p->reorder_bytes + 1);
+    if (!scratchpad) return TW_ERR_MEMORY;
     set_data(p->plain, w);
     set_data(p->packed, packed);
+    set_data(p->reorder_scratchpad, scratchpad);
     dnnl_exec_arg_t list[] = {{DNNL_ARG_FROM, back ? p->packed : p->plain},
                               {DNNL_ARG_TO, back ? p->plain : p->packed},
                               {DNNL_ARG_SCRATCHPAD, p->reorder_scratchpad}};
     return execute(p->reorder, p->key.threads, p->slots.at[0].stream, 3, list);
 }
 
-tw_status onednn_pack(onednn_primitive *p, const void *w, float *packed) {
-    return reorder(p, w, packed);
+tw_status onednn_pack(tw_context *context, onednn_primitive *p, const void *w, float *packed) {
+    return reorder(context, p, w, packed);
 }
-tw_status onednn_unpack(onednn_primitive *p, const float *packed, float *w) {
-    return reorder(p, w, packed);
+tw_status onednn_unpack(tw_context *context, onednn_primitive *p, const float *packed, float *w) {
+    return reorder(context, p, w, packed);
 }
 
 tw_status onednn_run(onednn_primitive *p, int slot_index, const onednn_arrays *arrays) {

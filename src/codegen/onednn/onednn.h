@@ -9,7 +9,15 @@
 
 #include <thalweg/operator.h>
 
+#include "codegen/product.h"
 #include "ops/conv.h"
+
+/* What the overrides take of scratch memory; TW_ERR_UNSUPPORTED, without a message, where they
+ * decline the call. */
+tw_status onednn_dot_workspace(const tw_signature *signature, size_t *bytes);
+tw_status onednn_conv_workspace(const tw_signature *signature, size_t *bytes);
+tw_status onednn_conv_input_grad_workspace(const tw_signature *signature, size_t *bytes);
+tw_status onednn_conv_weight_grad_workspace(const tw_signature *signature, size_t *bytes);
 
 /* The overrides. Each declines (TW_ERR_UNSUPPORTED) what it does not serve, but for conv_bias. */
 tw_status onednn_dot(const tw_kernel_call *call);
@@ -25,15 +33,6 @@ typedef enum onednn_kind {
     ONEDNN_CONV_WEIGHT_GRAD
 } onednn_kind;
 
-/* y = x * w over the last two axes, batched over the first rank - 2; strides in elements. */
-enum { ONEDNN_MATMUL_RANK = 5 };
-typedef struct onednn_matmul {
-    int64_t rank;
-    int64_t x_extent[ONEDNN_MATMUL_RANK], x_stride[ONEDNN_MATMUL_RANK];
-    int64_t w_extent[ONEDNN_MATMUL_RANK], w_stride[ONEDNN_MATMUL_RANK];
-    int64_t y_extent[ONEDNN_MATMUL_RANK], y_stride[ONEDNN_MATMUL_RANK];
-} onednn_matmul;
-
 /* What a primitive is made for; to be zeroed first, as it is compared byte by byte. */
 typedef struct onednn_key {
     onednn_kind kind;
@@ -41,7 +40,7 @@ typedef struct onednn_key {
     bool bias;
     bool bf16; /* the operands; the result and the bias are f32 */
     conv_geometry conv;
-    onednn_matmul matmul;
+    matrix_product matmul;
 } onednn_key;
 
 /* Threads of a primitive that runs by itself; those within tw_parallel_for have one. */
@@ -60,9 +59,13 @@ bool onednn_same_order(const onednn_primitive *a, const onednn_primitive *b);
 /* Floats that w takes as the primitive wants it, and bytes of memory that one execution needs. */
 size_t onednn_packed_elements(const onednn_primitive *primitive);
 size_t onednn_scratch_bytes(const onednn_primitive *primitive);
+size_t onednn_reorder_bytes(
+    const onednn_primitive *primitive); /* ... one onednn_pack, or _unpack */
 /* From (space, in, out) to the primitive's order, or back for ONEDNN_CONV_WEIGHT_GRAD. */
-tw_status onednn_pack(onednn_primitive *primitive, const void *w, float *packed);
-tw_status onednn_unpack(onednn_primitive *primitive, const float *packed, float *w);
+tw_status onednn_pack(tw_context *context, onednn_primitive *primitive, const void *w,
+                      float *packed);
+tw_status onednn_unpack(tw_context *context, onednn_primitive *primitive, const float *packed,
+                        float *w);
 
 /* Which of x, w, y is the result follows from the kind. Different slots may run at one time. */
 typedef struct onednn_arrays {
@@ -75,19 +78,10 @@ tw_status onednn_run(onednn_primitive *primitive, int slot, const onednn_arrays 
  * fixed binary tree; the sum is left in the first. */
 void onednn_add_tree(float *arrays, int count, size_t elements, int64_t begin, int64_t end);
 
-/* Memory that the context keeps between calls, one piece for each use; NULL when it is out. */
-typedef enum onednn_memory_use {
-    ONEDNN_PACKED,
-    ONEDNN_SCRATCH,
-    ONEDNN_PARTIALS,
-    ONEDNN_UNROUNDED, /* a result before it is rounded to bf16 */
-    ONEDNN_MEMORY_USES
-} onednn_memory_use;
-void *onednn_memory(tw_context *context, onednn_memory_use use, size_t bytes);
-
 /* Where a call's f32 result goes: to the call's memory, or aside if it is bf16 there, until
  * onednn_finish rounds it. NULL when memory is out. */
 void *onednn_result(const tw_kernel_call *call);
-void onednn_finish(const tw_kernel_call *call);
+void onednn_finish(const tw_kernel_call *call, const void *result);
+size_t onednn_result_bytes(const tw_signature *signature); /* ... of scratch */
 
 #endif

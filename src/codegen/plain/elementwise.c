@@ -90,7 +90,8 @@ MOMENTUM(momentum_f64, double)
                 rest2 = (T)(1 - p->b), fix1 = (T)p->c, fix2 = (T)p->d, epsilon = (T)p->e,          \
                 decay = (T)p->f;                                                                   \
         T *w_new = p->out[0], *m_new = p->out[1], *v_new = p->out[2];                              \
-        for (int64_t i = begin; i < end; i++) {                                                    \
+        _Pragma("GCC ivdep") /* a result is an operand's memory or its own */                      \
+            for (int64_t i = begin; i < end; i++) {                                                \
             T mean = m[i] * beta1 + g[i] * rest1;                                                  \
             T square = v[i] * beta2 + g[i] * g[i] * rest2;                                         \
             T change = mean / fix1 / (SQRT(square / fix2) + epsilon) + w[i] * decay;               \

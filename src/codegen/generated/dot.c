@@ -1,0 +1,389 @@
+/*
+ * Products of matrices by generated register tiles: which tile, which units of work, and the walk over
+ * them. y is cut into panels of columns and these into blocks of rows, each as even as it goes; a panel of
+ * w whose columns lie side by side in memory is turned first, into scratch of the thread's own.
+ */
+#include "codegen/generated/dot.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/context.h"
+#include "base/parallel.h"
+#include "codegen/generated/dot_text.h"
+
+enum {
+    MOST_ROWS = 12,
+    MOST_WIDTH = 8,
+    MOST_DEPTH = 4096, /* of one chain of sums, and of a panel */
+    INNER_ROWS = 4,
+    INNER_MOST = 8, /* up to so many rows w is not worth turning, if it is not shallow: */
+    SHALLOW = 128,
+    INNER_WIDTH = 4,
+    GRAIN = 160000, /* operations that are worth a thread */
+    UNIT = 60000,   /* ... that are worth a call of their own */
+    FINE_UNIT = 20000,
+    UNITS = 16, /* of a product, so that threads end together */
+    FINE_UNITS = 64
+};
+
+typedef void (*dot_kernel)(void *arguments, int64_t begin, int64_t end);
+
+/* What the context keeps: kernels by their form, and scratch for turned panels. */
+typedef struct dots {
+    const machine_target *target;
+    dot_kernel at[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][2];
+    bool tried[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][2];
+    char *scratch;
+    size_t scratch_bytes;
+} dots;
+
+static void dots_free(tw_context *context) {
+    dots *d = context->dots;
+    context_release_aligned(context, d->scratch);
+    context_release(context, d);
+    context->dots = NULL;
+}
+
+static dots *dots_of(tw_context *context) {
+    if (context->dots) return context->dots;
+    dots *d = context_allocate(context, 1, sizeof *d);
+    if (!d) return NULL;
+    d->target = machine_target_of(context);
+    context->dots = d;
+    context->dots_free = dots_free;
+    return d;
+}
+
+/* An extent in blocks of `step`, the last of which may be shorter. */
+typedef struct division {
+    int64_t extent, step, count, last;
+} division;
+
+static division divide(int64_t extent, int64_t most) {
+    division d = {.extent = extent, .count = (extent + most - 1) / most};
+    d.step = (extent + d.count - 1) / d.count;
+    d.count = (extent + d.step - 1) / d.step;
+    d.last = extent - (d.count - 1) * d.step;
+    return d;
+}
+
+typedef struct job {
+    dots *dots;
+    const matrix_product *m;
+    const float *x;
+    const float *w;
+    float *y;
+    int64_t batch, rows, columns, depth;
+    int64_t x_row, x_depth, w_depth, w_column, y_row;
+    dot_kind kind; /* not DOT_TURN */
+    bool swapped, turned;
+    bool across; /* units go along the panels first, then down the parts */
+    int lanes;
+    /* DOT_OUTER: panels of vectors of columns, blocks of rows. DOT_INNER: panels of rows, blocks of
+     * columns. */
+    division panels, blocks;
+    int64_t parts;                   /* of the blocks of a panel, a unit each */
+    dot_kernel kernel[2][2], turner; /* [last panel][last block] */
+    size_t panel_floats;
+    atomic_int slots;
+} job;
+
+/* ---- tiles ---- */
+
+static int most_rows(const machine_target *target, int64_t width) {
+    static const int many[] = {0, 12, 12, 8, 6, 4, 4, 3, 3}, few[] = {0, 8, 6, 4, 3, 2, 2, 1, 1};
+    return target->vector_registers >= 32 ? many[width] : few[width];
+}
+
+/* Cycles of a tile for one depth, about: multiply-adds, loads (spread ones are half the work), or the
+ * wait for sums; and what a tile costs besides, spread over the depth. */
+static double tile_cost(int64_t rows, int64_t width, int64_t depth) {
+    dot_form form = {DOT_OUTER, (int)rows, (int)width, false};
+    double sums = (double)(rows * width), loads = (double)width + 0.5 * (double)rows;
+    double wait = 4.0 / dot_chains(&form), most = sums > loads ? sums : loads;
+    if (wait > most) most = wait;
+    return most + 0.5 + (12 + 1.5 * sums) / (double)depth;
+}
+
+static void choose_outer(job *j) {
+    const machine_target *target = j->dots->target;
+    int64_t vectors = (j->columns + j->lanes - 1) / j->lanes;
+    double least = 0;
+    for (int width = 1; width <= MOST_WIDTH && (width == 1 || width <= vectors); width++) {
+        division panels = divide(vectors, width);
+        division blocks = divide(j->rows, most_rows(target, panels.step));
+        double cost = 0;
+        for (int p = 0; p < 2; p++) {
+            double count = p ? 1 : (double)(panels.count - 1);
+            int64_t wide = p ? panels.last : panels.step;
+            cost += count * ((double)(blocks.count - 1) * tile_cost(blocks.step, wide, j->depth) +
+                             tile_cost(blocks.last, wide, j->depth));
+        }
+        if (width > 1 && cost >= least) continue;
+        least = cost;
+        j->panels = panels;
+        j->blocks = blocks;
+    }
+}
+
+/* The product as the kernels see it; a product with one column as one with one row. */
+static void set_geometry(job *j) {
+    const matrix_product *m = j->m;
+    int n = (int)m->rank - 2;
+    j->batch = 1;
+    for (int i = 0; i < n; i++) j->batch *= m->y_extent[i];
+    j->rows = m->y_extent[n];
+    j->columns = m->y_extent[n + 1];
+    j->depth = m->x_extent[n + 1];
+    j->x_row = m->x_stride[n];
+    j->x_depth = m->x_stride[n + 1];
+    j->w_depth = m->w_stride[n];
+    j->w_column = m->w_stride[n + 1];
+    j->y_row = m->y_stride[n];
+}
+
+static void swap_sides(job *j) {
+    if (j->columns != 1 || j->rows == 1) return;
+    j->swapped = true;
+    int64_t x_row = j->x_row, x_depth = j->x_depth;
+    const float *x = j->x;
+    j->x = j->w;
+    j->w = x;
+    j->x_row = 0;
+    j->x_depth = j->w_depth;
+    j->w_depth = x_depth;
+    j->w_column = x_row;
+    j->columns = j->rows;
+    j->rows = 1;
+    j->y_row = j->columns;
+}
+
+static void choose_units(job *j) {
+    double operations = 2.0 * (double)j->rows * (double)j->columns * (double)j->depth;
+    double panel = operations / (double)j->panels.count;
+    /* Of two panels each thread would have one, and fetch ahead into the other's results. */
+    j->across = j->kind == DOT_OUTER && !j->turned && j->panels.count == 2;
+    int64_t panels = j->batch * j->panels.count, wanted = j->across ? FINE_UNITS : UNITS;
+    int64_t parts = (wanted + panels - 1) / panels, unit = j->across ? FINE_UNIT : UNIT;
+    if (parts > panel / (double)unit) parts = (int64_t)(panel / (double)unit);
+    if (parts > 1) parts += parts % 2;
+    if (parts > j->blocks.count) parts = j->blocks.count;
+    j->parts = parts < 1 ? 1 : parts;
+}
+
+/* Turning takes whole vectors of the depth. */
+static size_t panel_floats(const job *j) {
+    int64_t depth = (j->depth + j->lanes - 1) / j->lanes * j->lanes;
+    return (size_t)(depth * j->panels.step * j->lanes);
+}
+
+static bool choose(job *j) {
+    j->lanes = j->dots->target->vector_bytes / 4;
+    if (j->depth > MOST_DEPTH || j->depth < 1) return false;
+    if (j->w_column == 1 || j->columns == 1) {
+        j->kind = DOT_OUTER;
+    } else if (j->w_depth == 1 || j->depth == 1) {
+        bool few = j->rows <= (j->depth >= SHALLOW ? INNER_MOST : INNER_ROWS);
+        bool inner = few && (j->x_depth == 1 || j->depth == 1);
+        j->kind = inner ? DOT_INNER : DOT_OUTER;
+        j->turned = !inner;
+    } else {
+        return false;
+    }
+    if (j->kind == DOT_INNER) {
+        j->panels = divide(j->rows, INNER_ROWS);
+        j->blocks = divide(j->columns, INNER_WIDTH);
+        /* Blocks of four: a rest is rarer than with even ones. */
+        j->blocks.step = j->columns < INNER_WIDTH ? j->columns : INNER_WIDTH;
+        j->blocks.last = j->columns - (j->blocks.count - 1) * j->blocks.step;
+    } else {
+        choose_outer(j);
+    }
+    choose_units(j);
+    j->panel_floats = j->turned ? panel_floats(j) : 0;
+    return true;
+}
+
+/* ---- kernels ---- */
+
+static dot_form form_of(const job *j, int last_panel, int last_block) {
+    int panel = (int)(last_panel ? j->panels.last : j->panels.step);
+    int block = (int)(last_block ? j->blocks.last : j->blocks.step);
+    if (j->kind == DOT_INNER) return (dot_form){DOT_INNER, panel, block, false};
+    return (dot_form){DOT_OUTER, block, panel, last_panel && j->columns % j->lanes};
+}
+
+static dot_kernel *place_of(dots *d, const dot_form *f) {
+    return &d->at[f->kind][f->rows][f->width][f->masked];
+}
+
+/* The machine code of forms that were never asked for. */
+static tw_status make(tw_context *context, dots *d, int n, const dot_form *forms) {
+    char *text[5] = {NULL};
+    void *code[5] = {NULL};
+    bool any = false;
+    tw_status status = TW_OK;
+    for (int i = 0; i < n && !status; i++) {
+        const dot_form *f = &forms[i];
+        bool *tried = &d->tried[f->kind][f->rows][f->width][f->masked];
+        if (*tried) continue;
+        text[i] = dot_text(context, f, d->target);
+        if (!text[i]) status = TW_ERR_MEMORY;
+        *tried = any = true;
+    }
+    if (!status && any) status = machine_code_get(context, n, (const char *const *)text, code);
+    for (int i = 0; i < n; i++) {
+        const dot_form *f = &forms[i];
+        if (text[i] && status) d->tried[f->kind][f->rows][f->width][f->masked] = false;
+        /* ISO C has no cast for this. */
+        if (text[i] && !status) memcpy(place_of(d, f), &code[i], sizeof code[i]);
+        tw_string_free(context, text[i]);
+    }
+    return status;
+}
+
+static tw_status find_kernels(tw_context *context, job *j) {
+    dot_form form[5];
+    int n = 0;
+    bool missing = false;
+    for (int i = 0; i < 4; i++) form[n++] = form_of(j, i / 2 || j->panels.count == 1, i % 2);
+    if (j->turned) form[n++] = (dot_form){DOT_TURN, 1, 1, false};
+    for (int i = 0; i < n; i++) missing = missing || !*place_of(j->dots, &form[i]);
+    tw_status status = missing ? make(context, j->dots, n, form) : TW_OK;
+    for (int i = 0; i < n && !status; i++) {
+        dot_kernel kernel = *place_of(j->dots, &form[i]);
+        *(i < 4 ? &j->kernel[i / 2][i % 2] : &j->turner) = kernel;
+        if (!kernel) status = TW_ERR_UNSUPPORTED;
+    }
+    return status;
+}
+
+static tw_status find_scratch(tw_context *context, job *j) {
+    dots *d = j->dots;
+    size_t bytes = (size_t)context->threads * j->panel_floats * sizeof(float);
+    if (bytes <= d->scratch_bytes) return TW_OK;
+    context_release_aligned(context, d->scratch);
+    d->scratch_bytes = 0;
+    d->scratch = context_allocate_aligned(context, bytes);
+    if (d->scratch) d->scratch_bytes = bytes;
+    return d->scratch ? TW_OK : TW_ERR_MEMORY;
+}
+
+/* ---- the walk ---- */
+
+/* Where matrix `number` of the batch begins. */
+static int64_t batch_offset(const matrix_product *m, const int64_t *stride, int64_t number) {
+    int64_t offset = 0;
+    for (int i = (int)m->rank - 3; i >= 0; i--) {
+        offset += number % m->y_extent[i] * stride[i];
+        number /= m->y_extent[i];
+    }
+    return offset;
+}
+
+/* The arguments for panel p of matrix b, but for what is turned. */
+static dot_arguments panel_arguments(const job *j, int64_t b, int64_t p) {
+    const matrix_product *m = j->m;
+    const int64_t *x_stride = j->swapped ? m->w_stride : m->x_stride;
+    const int64_t *w_stride = j->swapped ? m->x_stride : m->w_stride;
+    dot_arguments a = {.x = j->x + batch_offset(m, x_stride, b),
+                       .w = j->w + batch_offset(m, w_stride, b),
+                       .y = j->y + b * j->rows * j->columns,
+                       .depth = j->depth,
+                       .x_row = j->x_row,
+                       .x_depth = j->x_depth,
+                       .y_row = j->y_row};
+    int64_t first = p * j->panels.step;
+    if (j->kind == DOT_INNER) {
+        a.x += first * j->x_row;
+        a.y += first * j->y_row;
+        a.w_step = j->w_column;
+        return a;
+    }
+    first *= j->lanes;
+    a.w += first * j->w_column;
+    a.y += first;
+    a.w_step = j->w_depth;
+    a.columns = (j->columns - 1) % j->lanes + 1;
+    return a;
+}
+
+static void turn(const job *j, dot_arguments *a, int64_t p, float *panel) {
+    bool last = p == j->panels.count - 1;
+    int64_t vectors = last ? j->panels.last : j->panels.step;
+    dot_arguments to = *a;
+    to.y = panel;
+    to.y_row = vectors * j->lanes;
+    to.w_step = j->w_column;
+    to.columns = j->columns - p * j->panels.step * j->lanes;
+    if (to.columns > to.y_row) to.columns = to.y_row;
+    j->turner(&to, 0, vectors);
+    a->w = panel;
+    a->w_step = to.y_row;
+}
+
+/* Blocks begin..end-1 of a panel. */
+static void run_blocks(const job *j, dot_arguments *a, bool last_panel, int64_t begin,
+                       int64_t end) {
+    int64_t whole = j->blocks.count - (j->blocks.last < j->blocks.step);
+    if (begin < whole) j->kernel[last_panel][0](a, begin, end < whole ? end : whole);
+    if (end <= whole) return;
+    int64_t first = whole * j->blocks.step;
+    if (j->kind == DOT_INNER) {
+        a->w += first * a->w_step;
+        a->y += first;
+    } else {
+        a->x += first * a->x_row;
+        a->y += first * a->y_row;
+    }
+    j->kernel[last_panel][1](a, 0, 1);
+}
+
+static void run_units(void *argument, int64_t begin, int64_t end) {
+    job *j = argument;
+    float *panel = NULL;
+    int64_t held = -1;
+    if (j->turned)
+        panel = (float *)(void *)j->dots->scratch +
+                (size_t)atomic_fetch_add(&j->slots, 1) * j->panel_floats;
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t of = unit / j->parts, part = unit % j->parts;
+        int64_t b = of / j->panels.count, p = of % j->panels.count;
+        if (j->across) {
+            p = unit % j->panels.count;
+            part = unit / j->panels.count % j->parts;
+        }
+        dot_arguments a = panel_arguments(j, b, p);
+        if (j->turned && held != of) {
+            turn(j, &a, p, panel);
+        } else if (j->turned) {
+            a.w = panel;
+            a.w_step = (p == j->panels.count - 1 ? j->panels.last : j->panels.step) * j->lanes;
+        }
+        held = of;
+        int64_t blocks = j->blocks.count;
+        run_blocks(j, &a, p == j->panels.count - 1, part * blocks / j->parts,
+                   (part + 1) * blocks / j->parts);
+    }
+}
+
+tw_status generated_dot(tw_context *context, const matrix_product *m, const float *x,
+                        const float *w, float *y) {
+    job j = {.dots = dots_of(context), .m = m, .x = x, .w = w, .y = y};
+    if (!j.dots) return TW_ERR_MEMORY;
+    if (!j.dots->target) return TW_ERR_UNSUPPORTED;
+    set_geometry(&j);
+    swap_sides(&j);
+    if (!choose(&j)) return TW_ERR_UNSUPPORTED;
+    tw_status status = find_kernels(context, &j);
+    if (!status) status = find_scratch(context, &j);
+    if (status) return status;
+    int64_t units = j.batch * j.panels.count * j.parts;
+    /* What is read once counts too: a multiply-add is cheaper than its operand from memory. */
+    double work = (double)(j.batch * j.columns * j.depth) * (2.0 * (double)j.rows + 16);
+    double threads = work / GRAIN < context->threads ? work / GRAIN : context->threads;
+    int64_t ranges = threads < 1 ? 1 : (int64_t)threads, grain = (units + ranges - 1) / ranges;
+    tw_parallel_for(context, units, grain, run_units, &j);
+    return TW_OK;
+}

@@ -1,0 +1,43 @@
+/*
+ * The inner kernels of a product, as LLVM IR: void kernel(ptr arguments, i64 begin, i64 end). All
+ * extents and steps are arguments, in elements; what shapes the registers is in dot_form.
+ */
+#ifndef CODEGEN_GENERATED_DOT_TEXT_H
+#define CODEGEN_GENERATED_DOT_TEXT_H
+
+#include "codegen/machine_code.h"
+
+typedef enum dot_kind {
+    /* Blocks begin..end-1 of `rows` rows of y: elements of x spread over vectors along the columns. */
+    DOT_OUTER = 1,
+    /* Blocks begin..end-1 of `width` columns of y: vectors along the depth, added up at the end. */
+    DOT_INNER,
+    /* Vectors begin..end-1 of a panel of w, from columns that lie side by side in memory. */
+    DOT_TURN
+} dot_kind;
+
+typedef struct dot_form {
+    dot_kind kind;
+    int rows;    /* of x at a time */
+    int width;   /* DOT_OUTER: vectors of columns; DOT_INNER: columns */
+    bool masked; /* DOT_OUTER: the last vector has fewer columns */
+} dot_form;
+
+typedef struct dot_arguments {
+    const float *x, *w;
+    float *y; /* DOT_TURN: the panel, (depth rounded up to whole vectors, step[DOT_Y_ROW]) */
+    int64_t depth;
+    /* DOT_X_DEPTH is 1 for DOT_INNER. DOT_W: from one depth to the next (DOT_OUTER) or from one column
+     * to the next (the others). */
+    int64_t x_row, x_depth, w_step, y_row;
+    int64_t
+        columns; /* DOT_OUTER: of the last vector; DOT_TURN: of the panel, for the others none */
+} dot_arguments;
+
+/* Chains of sums that follow one another: they are added in a fixed tree, so it is part of the bits. */
+int dot_chains(const dot_form *form);
+
+/* The caller's (tw_string_free); NULL with the context's error when memory is out. */
+char *dot_text(tw_context *context, const dot_form *form, const machine_target *target);
+
+#endif

@@ -1,0 +1,39 @@
+/* Kernels of fused functions: what a program needs of them to bind and run them. */
+#ifndef CODEGEN_GENERATED_GENERATED_H
+#define CODEGEN_GENERATED_GENERATED_H
+
+#include "codegen/generated/kernel.h"
+
+typedef void (*generated_kernel)(void *arguments, int64_t begin, int64_t end);
+
+typedef struct generated {
+    nest nest; /* its function is gone */
+    generated_kernel kernel;
+    int tile;   /* columns of a unit */
+    int weight; /* operations on each element, about */
+    double element_flops,
+        row_flops;    /* as tw_cost counts: of each element, of each result of its axes */
+    const char *name; /* "mul+add+tanh" */
+} generated;
+
+/*
+ * out[i]: the kernel of functions[i], in `memory`; NULL where there is none (the function's nodes serve
+ * instead). TW_ERR_MEMORY alone is a failure.
+ */
+tw_status generated_make(tw_context *context, int n, tw_graph *const *functions, arena *memory,
+                         generated **out);
+
+/* The numbers of a call that follow from the extents of the nest's axes. */
+typedef struct generated_call {
+    int64_t units, grain; /* of tw_parallel_for */
+    int64_t pieces, kept; /* pieces of each reduction; elements of its result */
+    int64_t elements;     /* of the box */
+    int64_t *slot;
+} generated_call;
+/* Fills all slots but the pointers. */
+void generated_bind(const generated *g, const int64_t *extent, generated_call *out);
+static inline double generated_flops(const generated *g, const generated_call *call) {
+    return g->element_flops * (double)call->elements + g->row_flops * (double)call->kept;
+}
+
+#endif

@@ -1,0 +1,102 @@
+/* Binding and running generated kernels. */
+#include "runtime/fused.h"
+
+#include "base/parallel.h"
+#include "base/scratch.h"
+#include "runtime/dispatch.h"
+
+/* A reduction's attributes: how, over the pieces, of the same type. */
+static void putting(const nest_store *store, tw_attr attr[3]) {
+    attr[0] = tw_attr_int(store->how - 1);
+    attr[1] = tw_attr_dims(TW_SHAPE(0));
+    attr[2] = tw_attr_int(0);
+}
+
+/* Memory for the results of pieces, one store after another, and for putting one together. */
+static tw_status bind_pieces(tw_program *program, const generated *g, step *at) {
+    tw_context *context = program->object.context;
+    size_t bytes = 0, most = 0;
+    for (int i = 0; at->fused.pieces > 1 && i < g->nest.n_stores; i++) {
+        const nest_store *store = &g->nest.store[i];
+        size_t more, size = tw_dtype_size(store->dtype), room;
+        if (!store->how) continue;
+        if (__builtin_mul_overflow((size_t)at->fused.pieces * size, (size_t)at->fused.kept,
+                                   &more) ||
+            __builtin_add_overflow(bytes, more + 64, &bytes))
+            return context_error(context, TW_ERR_MEMORY,
+                                 "the pieces of a reduction do not fit in memory");
+        tw_type operand = {store->dtype, TW_SHAPE(at->fused.pieces, at->fused.kept)};
+        tw_type result = {store->dtype, TW_SHAPE(at->fused.kept)};
+        tw_attr attr[3];
+        putting(store, attr);
+        tw_signature signature = {
+            context, tw_operator_find(context, "reduce"), 1, 1, &operand, &result, attr};
+        tw_status status = dispatch_workspace(&signature, true, &room);
+        if (status) return status;
+        if (room > most) most = room;
+    }
+    at->pieces_bytes = bytes;
+    at->workspace = bytes ? scratch_rounded(bytes) + most : 0;
+    return TW_OK;
+}
+
+tw_status fused_bind(tw_program *program, const instruction *it, step *at, tw_shape domain) {
+    const nest *n = &it->generated->nest;
+    int64_t extent[TW_MAX_RANK];
+    if (!at->fused.slot)
+        at->fused.slot =
+            arena_allocate(&program->arena, (size_t)kernel_slots(n), sizeof *at->fused.slot);
+    if (!at->fused.slot) return TW_ERR_MEMORY;
+    for (int axis = 0; axis < n->n_axes; axis++) {
+        extent[axis] = 1;
+        for (int i = 0; i < domain.rank; i++)
+            if (n->axis[axis].of >> i & 1) extent[axis] *= domain.dim[i];
+    }
+    generated_bind(it->generated, extent, &at->fused);
+    return bind_pieces(program, it->generated, at);
+}
+
+/* partial is (pieces, kept); the plain reduction has a fixed order of its own. */
+static tw_status put_together(const tw_program *program, const step *at, const nest_store *store,
+                              const char *partial, void *out) {
+    tw_context *context = program->object.context;
+    const tw_operator *op = tw_operator_find(context, "reduce");
+    tw_type operand = {store->dtype, TW_SHAPE(at->fused.pieces, at->fused.kept)};
+    tw_type result = {store->dtype, TW_SHAPE(at->fused.kept)};
+    tw_attr attr[3];
+    putting(store, attr);
+    const void *in[] = {partial};
+    void *to[] = {out};
+    tw_kernel_call call = {{context, op, 1, 1, &operand, &result, attr}, in, to};
+    return dispatch_run(&call, true);
+}
+
+tw_status fused_run(const tw_program *program, const instruction *it, const step *at) {
+    const generated *g = it->generated;
+    const nest *n = &g->nest;
+    const generated_call *call = &at->fused;
+    tw_context *context = program->object.context;
+    scratch_mark mark = scratch_save(context);
+    char *partial = at->pieces_bytes ? scratch_take(context, at->pieces_bytes) : NULL;
+    if (at->pieces_bytes && !partial) return TW_ERR_MEMORY;
+    tw_status status = TW_OK;
+    for (int i = 0; i < n->n_loads; i++)
+        call->slot[kernel_slot_load(n, i)] = (int64_t)(intptr_t)at->in[n->load[i].input];
+    for (int i = 0; i < n->n_stores; i++) {
+        bool cut = call->pieces > 1 && n->store[i].how;
+        call->slot[kernel_slot_store(n, i)] = (int64_t)(intptr_t)(cut ? partial : at->out[i]);
+        if (cut)
+            partial +=
+                ((size_t)call->pieces * (size_t)call->kept * tw_dtype_size(n->store[i].dtype) +
+                 63) &
+                ~(size_t)63;
+    }
+    tw_parallel_for(context, call->units, call->grain, g->kernel, call->slot);
+    for (int i = 0; call->pieces > 1 && i < n->n_stores && !status; i++)
+        if (n->store[i].how)
+            status = put_together(program, at, &n->store[i],
+                                  (const char *)(intptr_t)call->slot[kernel_slot_store(n, i)],
+                                  at->out[i]);
+    scratch_restore(context, mark);
+    return status;
+}
