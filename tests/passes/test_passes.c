@@ -266,6 +266,38 @@ static void pooled(tw_graph *g, tw_value *out) { pool_gradient(g, 2, false, out)
 static void pooled_overlapping(tw_graph *g, tw_value *out) { pool_gradient(g, 1, false, out); }
 static void pooled_and_read(tw_graph *g, tw_value *out) { pool_gradient(g, 2, true, out); }
 
+/* A composite, a bias that two have in common, a reduction and what is made of its result. */
+static void normalized(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 64, 48), bias = tw_input(g, "bias", TW_F32, TW_SHAPE(48));
+    tw_value a = tw_sigmoid(tw_add(x, bias)), b = tw_add(tw_matmul(a, input(g, "w", 48, 48)), bias);
+    *out = tw_softmax(tw_relu(b));
+}
+
+static void test_fuse(void **state) {
+    (void)state;
+    golden_compare("pass_expand.txt", after(normalized, "expand simplify common dead"));
+    const char *text = after(normalized, "expand simplify common dead spread fuse");
+    golden_compare("pass_fuse.txt", text);
+    /* What is before the product, and what is after it: the bias does not tie them. */
+    assert_int_equal(count(text, "= fused("), 2);
+}
+
+/* Parts of a sum that are there one after the other are added up as they come. */
+static void parts(tw_graph *g, tw_value *out) {
+    tw_value sum = {0};
+    for (int i = 0; i < 6; i++) {
+        char name[2] = {(char)('a' + i), 0};
+        tw_value part = tw_matmul(input(g, name, 64, 48), tw_transpose(input(g, "w", 64, 48)));
+        sum = i ? tw_add(sum, part) : part;
+    }
+    *out = sum;
+}
+
+static void test_fuse_waits(void **state) {
+    (void)state;
+    assert_true(count(after(parts, "sink spread fuse"), "= fused(") >= 2);
+}
+
 static void test_pool(void **state) {
     (void)state;
     golden_compare("pass_pool.txt", after(pooled, "pool dead"));
@@ -331,6 +363,7 @@ int main(void) {
         cmocka_unit_test(test_common),    cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_sink),      cmocka_unit_test(test_schedule),
         cmocka_unit_test(test_recompute), cmocka_unit_test(test_order),
+        cmocka_unit_test(test_fuse),      cmocka_unit_test(test_fuse_waits),
         cmocka_unit_test(test_pool),      cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_refusal),
     };
