@@ -7,10 +7,11 @@
 
 #include "cli/cli.h"
 #include "cli/file.h"
+#include "cli/floor.h"
 #include "cli/memory.h"
 #include "cli/model.h"
 
-enum { DEFAULT_BATCH = 64, DEFAULT_RUNS = 20, OPERATORS_WIDTH = 30 };
+enum { DEFAULT_BATCH = 64, DEFAULT_RUNS = 20, OPERATORS_WIDTH = 28 };
 
 typedef struct request {
     model_choice model;
@@ -51,16 +52,19 @@ static int slower_first(const void *a, const void *b) {
     return (x->seconds < y->seconds) - (x->seconds > y->seconds);
 }
 
-static void print_row(const tw_profile_row *row, double whole) {
+static void print_row(const tw_profile_row *row, double whole, const machine_floor *floor) {
     char operators[OPERATORS_WIDTH + 1];
     snprintf(operators, sizeof operators, "%s", row->operators);
     if (strlen(row->operators) >= sizeof operators) strcpy(operators + OPERATORS_WIDTH - 3, "...");
-    printf("%9.3f %5.1f%% %8.1f %7.1f  %-*s %s\n", 1e3 * row->seconds, 100 * row->seconds / whole,
-           1e-9 * row->flops / row->seconds, 1e-9 * row->bytes / row->seconds, OPERATORS_WIDTH,
-           operators, *row->scope ? row->scope : "(top)");
+    printf("%9.3f %5.1f%% %5.0f%% %8.1f %7.1f %7.2f  %-*s %s\n", 1e3 * row->seconds,
+           100 * row->seconds / whole,
+           100 * floor_seconds(floor, row->flops, row->bytes) / row->seconds,
+           1e-9 * row->flops / row->seconds, 1e-9 * row->bytes / row->seconds, 1e-6 * row->bytes,
+           OPERATORS_WIDTH, operators, *row->scope ? row->scope : "(top)");
 }
 
-static int print_table(const tw_profile *profile, const request *asked) {
+static int print_table(const tw_profile *profile, const request *asked,
+                       const machine_floor *floor) {
     int n = count_rows(profile);
     const tw_profile_row **row = calloc((size_t)n + 1, sizeof *row);
     if (!row) return cli_fail("out of memory");
@@ -69,13 +73,13 @@ static int print_table(const tw_profile *profile, const request *asked) {
     qsort(row, (size_t)n, sizeof *row, slower_first);
     int shown = n < asked->rows ? n : (int)asked->rows;
     for (int i = shown; i < n; i++) rest += row[i]->seconds;
-    printf("%9s %6s %8s %7s  %-*s %s\n", "ms", "share", "Gflop/s", "GB/s", OPERATORS_WIDTH,
-           "operators", "scope");
-    for (int i = 0; i < shown; i++) print_row(row[i], whole);
+    printf("%9s %6s %6s %8s %7s %7s  %-*s %s\n", "ms", "share", "floor", "Gflop/s", "GB/s", "MB",
+           OPERATORS_WIDTH, "operators", "scope");
+    for (int i = 0; i < shown; i++) print_row(row[i], whole, floor);
     if (shown < n)
-        printf("%9.3f %5.1f%% %17s %d more\n", 1e3 * rest, 100 * rest / whole, "", n - shown);
+        printf("%9.3f %5.1f%% %32s %d more\n", 1e3 * rest, 100 * rest / whole, "", n - shown);
     double outside = whole > inside ? whole - inside : 0; /* medians need not add up */
-    printf("%9.3f %5.1f%% %17s outside of instructions\n", 1e3 * outside, 100 * outside / whole,
+    printf("%9.3f %5.1f%% %32s outside of instructions\n", 1e3 * outside, 100 * outside / whole,
            "");
     printf("%9.3f  a %s of %lld examples, the median of %lld\n", 1e3 * whole,
            asked->forward ? "forward run" : "training step", (long long)asked->batch,
@@ -132,7 +136,9 @@ static int profile_graph(tw_context *context, const request *asked) {
     if (memory_print(context, &memory)) return CLI_FAILED;
     tw_profile *profile = tw_profile_new(program, data, result, (int)asked->runs);
     if (!profile) return cli_fail("%s", tw_message(context));
-    int code = print_table(profile, asked);
+    machine_floor floor;
+    if (floor_measure(context, &floor)) return cli_fail("%s", tw_message(context));
+    int code = print_table(profile, asked, &floor);
     if (!code && asked->trace) code = write_trace(profile, asked->trace);
     return code;
 }
@@ -161,7 +167,9 @@ static int run(int argc, char **argv) {
     const cli_usage usage = {
         "profile", "MODEL [OPTION...]",
         "Times each instruction of a model's compiled step, on made-up data. Elementwise\n"
-        "operators that run as one stand in one row, as \"mul+add\".",
+        "operators that run as one stand in one row, as \"mul+add\". \"floor\" is the share of "
+        "the\n"
+        "time that the operations or the bytes take at this machine's measured best.",
         options, model_print_help};
     int code = CLI_FINE;
     if (!options_read(&usage, argc, argv, &asked.model.word, 1, &code)) return code;

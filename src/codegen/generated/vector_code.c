@@ -167,12 +167,13 @@ static uint32_t safe_divisor(steps *s, scalar_type type, uint32_t b) {
     return made;
 }
 
+/* No product is contracted with a sum: an operator's bits don't depend on what it is fused with. */
 static uint32_t arithmetic(steps *s, const expression_step *it, uint32_t a, uint32_t b) {
     bool f = is_float(it->type), sign = is_signed(it->type);
     switch (it->code) {
-    case EXPRESSION_ADD: return binary(s, f ? "fadd contract" : "add", it->type, a, b);
-    case EXPRESSION_SUB: return binary(s, f ? "fsub contract" : "sub", it->type, a, b);
-    case EXPRESSION_MUL: return binary(s, f ? "fmul contract" : "mul", it->type, a, b);
+    case EXPRESSION_ADD: return binary(s, f ? "fadd" : "add", it->type, a, b);
+    case EXPRESSION_SUB: return binary(s, f ? "fsub" : "sub", it->type, a, b);
+    case EXPRESSION_MUL: return binary(s, f ? "fmul" : "mul", it->type, a, b);
     case EXPRESSION_DIV:
         if (f) return binary(s, "fdiv", it->type, a, b);
         return binary(s, sign ? "sdiv" : "udiv", it->type, a, safe_divisor(s, it->type, b));
@@ -329,8 +330,8 @@ uint32_t vector_combine(vector_code *c, int how, scalar_type type, bool vector, 
                         uint32_t b) {
     steps s = {c, NULL, vector, NULL, NULL};
     bool f = is_float(type);
-    if (how == SUM) return binary(&s, f ? "fadd contract" : "add", type, a, b);
-    if (how == PROD) return binary(&s, f ? "fmul contract" : "mul", type, a, b);
+    if (how == SUM) return binary(&s, f ? "fadd" : "add", type, a, b);
+    if (how == PROD) return binary(&s, f ? "fmul" : "mul", type, a, b);
     return extreme(&s, how, type, a, b);
 }
 
