@@ -167,9 +167,8 @@ static int run(int argc, char **argv) {
     const cli_usage usage = {
         "profile", "MODEL [OPTION...]",
         "Times each instruction of a model's compiled step, on made-up data. Elementwise\n"
-        "operators that run as one stand in one row, as \"mul+add\". \"floor\" is the share of "
-        "the\n"
-        "time that the operations or the bytes take at this machine's measured best.",
+        "operators that run as one stand in one row, as \"mul+add\". \"floor\" is the share\n"
+        "of the time that the operations or the bytes take at this machine's best.",
         options, model_print_help};
     int code = CLI_FINE;
     if (!options_read(&usage, argc, argv, &asked.model.word, 1, &code)) return code;
