@@ -29,6 +29,7 @@ int kernel_tile(const nest *n, const machine_target *target) {
 static void write_vector(writer *w, int phase, int v, int sums) {
     const tw_graph *f = w->n->function;
     uint32_t value[TW_MAX_RESULTS];
+    w->pass = phase;
     write_body_begin(w);
     for (int i = 0; i < w->n->n_stores; i++) {
         uint32_t id = w->n->store[i].value;
@@ -369,13 +370,15 @@ static bool start(writer *w, tw_context *context, const nest *n, const machine_t
     w->tile = tile_vectors(n, target);
     w->splat_value = arena_allocate(&w->memory, values, sizeof *w->splat_value);
     w->body_value = arena_allocate(&w->memory, values, sizeof *w->body_value);
-    bool good = w->splat_value && w->body_value;
+    w->kept = arena_allocate(&w->memory, values, sizeof *w->kept);
+    w->kept_by = arena_allocate(&w->memory, values, sizeof *w->kept_by);
+    bool good = w->splat_value && w->body_value && w->kept && w->kept_by;
     for (int v = 0; v < WRITER_TILE; v++) {
         w->unit_value[v] = arena_allocate(&w->memory, values, sizeof **w->unit_value);
         w->sum[v] = arena_allocate(&w->memory, nodes, sizeof **w->sum);
         good = good && w->unit_value[v] && w->sum[v];
     }
-    return good;
+    return good && write_kept(w);
 }
 
 char *kernel_text(tw_context *context, const nest *n, const machine_target *target) {

@@ -190,12 +190,24 @@ uint32_t write_full_operand(writer *w, const node *it, int k, int v) {
     return write_full_value(w, value, v);
 }
 
-uint32_t write_full_value(writer *w, uint32_t value, int v) {
+static uint32_t compute(writer *w, uint32_t value, int v) {
     const node *it = maker(w, value);
     uint32_t in[TW_SCALAR_OPERANDS];
-    if (w->body_value[value]) return w->body_value[value];
     if (!it->n_operands) return number(w, value, true);
     for (int k = 0; k < it->n_operands; k++) in[k] = write_full_operand(w, it, k, v);
-    uint32_t made = node_is(it, "broadcast") ? in[0] : apply(w, it, true, in);
+    return node_is(it, "broadcast") ? in[0] : apply(w, it, true, in);
+}
+
+uint32_t write_full_value(writer *w, uint32_t value, int v) {
+    if (w->body_value[value]) return w->body_value[value];
+    if (!w->kept[value]) return w->body_value[value] = compute(w, value, v);
+    tw_dtype dtype = type_of(w, value).dtype;
+    bool first = w->kept_by[value] == w->pass;
+    uint32_t made = first ? compute(w, value, v) : 0;
+    uint32_t at = write_element(w, w->kept[value], w->inner, dtype);
+    if (first)
+        write_store(w, dtype, made, at, true, 0);
+    else
+        made = write_load(w, dtype, at, true, 0);
     return w->body_value[value] = made;
 }

@@ -29,6 +29,10 @@ typedef struct writer {
     uint32_t base_load[NEST_LOADS], base_store[TW_MAX_RESULTS], body_load[NEST_LOADS];
     uint32_t fixed_load[NEST_LOADS]; /* splats of what the innermost loop does not move */
     uint32_t *body_value;
+    int pass; /* over the row, from 0 */
+    /* By value: its local array, or 0, and the pass that fills it. */
+    uint32_t *kept;
+    uint8_t *kept_by;
     /* Sums: locals by reduction (its node) and vector. */
     uint32_t *sum[WRITER_UNROLL];
 } writer;
@@ -60,6 +64,8 @@ uint32_t write_address(writer *w, int slot, uint32_t axes, int lane, tw_dtype dt
  * pass `phase`. */
 void write_unit_loads(writer *w, int v);
 void write_row_values(writer *w, int v, int phase);
+/* Finds what to keep from pass to pass (kept.c). False when memory is out. */
+bool write_kept(writer *w);
 /* In the innermost loop's body: forget what the last vector was. */
 void write_body_begin(writer *w);
 /* A value of all axes, for the present vector (v: of the tile). */
