@@ -95,8 +95,11 @@ DESCRIBED_FUNCTION(float, elementary_erf, (float x), {
     return copysignf(p, x);
 })
 
-DESCRIBED_FUNCTION(float, elementary_logistic, (float x),
-                   { return 1.0f / (1.0f + elementary_exp(-x)); })
+/* By e^-|x|, which does not overflow where the result is still a number. */
+DESCRIBED_FUNCTION(float, elementary_logistic, (float x), {
+    float t = elementary_exp(-fabsf(x));
+    return (x < 0.0f ? t : 1.0f) / (1.0f + t);
+})
 
 /* e^x - 1 = 2^n (e^r - 1) + 2^n - 1, as in elementary_exp; halved, as 2^n may be too large. */
 DESCRIBED_FUNCTION(float, elementary_expm1, (float x), {

@@ -87,6 +87,16 @@ void write_store(writer *w, tw_dtype dtype, uint32_t value, uint32_t pointer, bo
         write_line(w, "  store %s %%t%u, ptr %%t%u, align %d", name.at, value, pointer, align);
 }
 
+void write_streaming_store(writer *w, tw_dtype dtype, uint32_t value, uint32_t pointer) {
+    type_name name = vector_type(&w->code, stored_type(dtype), true);
+    int lanes = w->code.lanes >> w->code.split, align = lanes * (int)tw_dtype_size(dtype);
+    if (dtype == TW_BOOL)
+        value = write_value(w, "zext %s %%t%u to %s", vector_type(&w->code, SCALAR_BOOL, true).at,
+                            value, name.at);
+    write_line(w, "  store %s %%t%u, ptr %%t%u, align %d, !nontemporal !1", name.at, value, pointer,
+               align < 64 ? align : 64);
+}
+
 uint32_t write_fixed(writer *w, tw_dtype dtype, uint32_t pointer) {
     return vector_splat(&w->code, scalar_type_of(dtype), write_load(w, dtype, pointer, false, 0));
 }

@@ -239,18 +239,59 @@ static uint32_t called(steps *s, const expression_step *it) {
     }
 }
 
+/* ---- what is an instruction of one register ---- */
+
+enum { MOST_PARTS = 4 };
+
+static int register_lanes(const steps *s) { return s->code->lanes >> s->code->split; }
+
+/* Register k of a vector. */
+static uint32_t part_of(steps *s, const char *element, uint32_t value, uint32_t k) {
+    int lanes = register_lanes(s);
+    if (!s->code->split) return value;
+    uint32_t made = vector_fresh(s->code);
+    text_add(s->code->out,
+             "  %%t%u = shufflevector <%d x %s> %%t%u, <%d x %s> poison, <%d x i32> <", made,
+             s->code->lanes, element, value, s->code->lanes, element, lanes);
+    for (int i = 0; i < lanes; i++)
+        text_add(s->code->out, "%si32 %d", i ? ", " : "", (int)k * lanes + i);
+    text_add(s->code->out, ">\n");
+    return made;
+}
+
+/* The vector of these registers, by pairs. */
+static uint32_t joined(steps *s, uint32_t *part) {
+    int lanes = register_lanes(s);
+    for (int count = 1 << s->code->split; count > 1; count /= 2, lanes *= 2)
+        for (int k = 0; k < count / 2; k++) {
+            uint32_t made = vector_fresh(s->code);
+            text_add(s->code->out,
+                     "  %%t%u = shufflevector <%d x float> %%t%u, <%d x float> %%t%u, <%d x i32> <",
+                     made, lanes, part[2 * k], lanes, part[2 * k + 1], 2 * lanes);
+            for (int i = 0; i < 2 * lanes; i++)
+                text_add(s->code->out, "%si32 %d", i ? ", " : "", i);
+            text_add(s->code->out, ">\n");
+            part[k] = made;
+        }
+    return part[0];
+}
+
 /* a 2^b: an instruction of AVX-512; else two multiplications, as base/elementary.h has it. */
 static uint32_t scale(steps *s, uint32_t a, uint32_t b) {
     text *out = s->code->out;
     type_name f = vector_type(s->code, SCALAR_F32, s->vector),
               i = vector_type(s->code, SCALAR_I32, s->vector);
-    if (s->vector && s->code->lanes == 16) {
-        uint32_t made = vector_fresh(s->code);
-        text_add(out,
-                 "  %%t%u = call %s @llvm.x86.avx512.mask.scalef.ps.512(%s %%t%u, %s %%t%u, %s "
-                 "zeroinitializer, i16 -1, i32 4)\n",
-                 made, f.at, f.at, a, f.at, b, f.at);
-        return made;
+    if (s->vector && register_lanes(s) == 16) {
+        uint32_t part[MOST_PARTS], parts = 1u << s->code->split;
+        for (uint32_t k = 0; k < parts; k++) {
+            uint32_t y = part_of(s, "float", a, k), n = part_of(s, "float", b, k);
+            part[k] = vector_fresh(s->code);
+            text_add(out,
+                     "  %%t%u = call <16 x float> @llvm.x86.avx512.mask.scalef.ps.512(<16 x float> "
+                     "%%t%u, <16 x float> %%t%u, <16 x float> zeroinitializer, i16 -1, i32 4)\n",
+                     part[k], y, n);
+        }
+        return joined(s, part);
     }
     constant_text magic = vector_constant(SCALAR_F32, s->vector, 0x1.8p23, 0),
                   magic_bits = vector_constant(SCALAR_I32, s->vector, 0, 0x4b400000),
@@ -320,10 +361,10 @@ static uint32_t look_up_eights(steps *s, const float *table, uint32_t index) {
     return part[0];
 }
 
-static uint32_t look_up(steps *s, const float *table, uint32_t index) {
+/* One register's. */
+static uint32_t look_up_part(steps *s, const float *table, uint32_t index) {
     text *out = s->code->out;
-    int lanes = s->code->lanes;
-    if (!s->vector) return look_up_one(s, table, index);
+    int lanes = register_lanes(s);
     if (lanes == 8) return look_up_eights(s, table, index);
     uint32_t made = vector_fresh(s->code);
     if (lanes == 16) {
@@ -334,18 +375,26 @@ static uint32_t look_up(steps *s, const float *table, uint32_t index) {
         text_add(out, ")\n");
         return made;
     }
-    type_name all = vector_type(s->code, SCALAR_F32, true);
-    text_add(out, "  %%t%u = bitcast %s zeroinitializer to %s\n", made, all.at, all.at);
+    text_add(out, "  %%t%u = bitcast <%d x float> zeroinitializer to <%d x float>\n", made, lanes,
+             lanes);
     for (int lane = 0; lane < lanes; lane++) {
         uint32_t one = vector_fresh(s->code);
         text_add(out, "  %%t%u = extractelement <%d x i32> %%t%u, i32 %d\n", one, lanes, index,
                  lane);
         uint32_t number = look_up_one(s, table, one), before = made;
         made = vector_fresh(s->code);
-        text_add(out, "  %%t%u = insertelement %s %%t%u, float %%t%u, i32 %d\n", made, all.at,
-                 before, number, lane);
+        text_add(out, "  %%t%u = insertelement <%d x float> %%t%u, float %%t%u, i32 %d\n", made,
+                 lanes, before, number, lane);
     }
     return made;
+}
+
+static uint32_t look_up(steps *s, const float *table, uint32_t index) {
+    uint32_t part[MOST_PARTS];
+    if (!s->vector) return look_up_one(s, table, index);
+    for (uint32_t k = 0; k < 1u << s->code->split; k++)
+        part[k] = look_up_part(s, table, part_of(s, "i32", index, k));
+    return joined(s, part);
 }
 
 static uint32_t step(steps *s, const expression_step *it) {
