@@ -195,6 +195,7 @@ uint32_t write_full_value(writer *w, uint32_t value, int v) {
     uint32_t in[TW_SCALAR_OPERANDS];
     if (w->body_value[value]) return w->body_value[value];
     if (!it->n_operands) return number(w, value, true);
+    if (it == w->n->product) return loaded(w, nest_load_of_product(w->n), v);
     for (int k = 0; k < it->n_operands; k++) in[k] = write_full_operand(w, it, k, v);
     uint32_t made = node_is(it, "broadcast") ? in[0] : apply(w, it, true, in);
     return w->body_value[value] = made;
