@@ -21,11 +21,13 @@ static bool is_small(tw_shape shape) {
     return shape_known(shape) && shape_elements(shape) <= SMALL;
 }
 
-/* A lone broadcast is a copy, lone small work not worth a kernel, and one without inputs a constant. */
+/* A lone broadcast is a copy, lone small work not worth a kernel, a lone product has its own, and one without
+ * inputs is a constant. */
 static bool is_worth(const clusters *c, uint32_t of) {
     const cluster *it = &c->at[of];
     bool works = false, reads = false;
     if (!it->members || is_small(it->domain)) return false;
+    if (it->product != NO_NODE && it->members == 1) return false;
     for (uint32_t i = it->first; i != NO_NODE; i = c->next[i]) {
         const node *member = &c->graph->nodes.at[i];
         works = works || !node_is(member, "broadcast");

@@ -157,6 +157,12 @@ static uint32_t write_least(writer *w, uint32_t a, uint32_t b) {
 static void write_elements_unit(writer *w, uint32_t unit) {
     int inner = w->n->n_axes - 1;
     uint32_t block = unit, outer = ((1u << w->n->n_axes) - 1) & ~(1u << inner);
+    if (w->n->product && outer) { /* rows of blocks are short, and a division takes long */
+        write_places(w, outer, unit);
+        write_bases(w, inner, 0);
+        write_vectors(w, 0, write_integer(w, 0), write_extent(w, inner));
+        return;
+    }
     if (outer) {
         uint32_t blocks = write_slot(w, kernel_slot(w->n, KERNEL_PIECES));
         block = write_rest(w, unit, blocks);
@@ -417,7 +423,9 @@ char *kernel_text(tw_context *context, const nest *n, const machine_target *targ
         write_kernel(&w);
         text_add(&module, "%s", target->preamble);
         text_add(&module,
-                 "define void @kernel(ptr noalias %%arguments, i64 %%begin, i64 %%end) #0 {\n");
+                 "define void @kernel(ptr noalias dereferenceable(%d) %%arguments, i64 %%begin, "
+                 "i64 %%end) #0 {\n",
+                 8 * kernel_slots(n));
         if (w.entry.at) text_add_bytes(&module, w.entry.at, w.entry.length);
         if (w.body.at) text_add_bytes(&module, w.body.at, w.body.length);
         text_add(&module, "}\nattributes #0 = { %s }\n!0 = !{}\n!1 = !{i32 1}\n",

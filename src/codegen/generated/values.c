@@ -204,6 +204,7 @@ static uint32_t compute(writer *w, uint32_t value, int v) {
     const node *it = maker(w, value);
     uint32_t in[TW_SCALAR_OPERANDS];
     if (!it->n_operands) return number(w, value, true);
+    if (it == w->n->product) return loaded(w, nest_load_of_product(w->n), v);
     for (int k = 0; k < it->n_operands; k++) in[k] = write_full_operand(w, it, k, v);
     return node_is(it, "broadcast") ? in[0] : apply(w, it, true, in);
 }
