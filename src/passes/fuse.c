@@ -144,6 +144,7 @@ typedef struct making {
 static uint32_t input_of(making *m, uint32_t value) {
     char name[16];
     tw_type type = m->r->from->values.at[value].type;
+    m->function->meta = (node_meta){.scope = ""};
     snprintf(name, sizeof name, "x%d", m->operands);
     tw_value made = tw_input(m->function, name, type.dtype, type.shape);
     if (!tw_ok(made)) return ABSENT;
@@ -153,6 +154,7 @@ static uint32_t input_of(making *m, uint32_t value) {
 
 static uint32_t copy_of(making *m, uint32_t value) {
     const node *it = &m->r->from->nodes.at[m->r->from->values.at[value].node];
+    m->function->meta = it->meta;
     uint32_t made = graph_copy(m->function, m->r->from, it, NULL);
     return made == NO_NODE ? ABSENT : m->function->nodes.at[made].first_result;
 }
@@ -168,6 +170,7 @@ static bool add_member(making *m, uint32_t index) {
         operand[k] = m->map[value];
         if (operand[k] == ABSENT) return false;
     }
+    m->function->meta = it->meta;
     uint32_t made = graph_copy(m->function, from, it, operand);
     if (made == NO_NODE) return false;
     m->map[it->first_result] = m->function->nodes.at[made].first_result;
@@ -193,6 +196,7 @@ static bool add_members(making *m) {
         sorted[at] = i;
     }
     tw_value results[TW_MAX_RESULTS];
+    m->function->scope_fixed = true;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t value = m->r->from->nodes.at[sorted[i]].first_result;
         if (!add_member(m, sorted[i])) return false;
