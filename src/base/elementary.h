@@ -95,10 +95,13 @@ DESCRIBED_FUNCTION(float, elementary_erf, (float x), {
     return copysignf(p, x);
 })
 
-/* By e^-|x|, which does not overflow where the result is still a number. */
+/* 1 / (1 + e^-x), less what rounding the sum has added; far below 0, where e^-x may be too large for a
+ * float, that is e^x. */
 DESCRIBED_FUNCTION(float, elementary_logistic, (float x), {
-    float t = elementary_exp(-fabsf(x));
-    return (x < 0.0f ? t : 1.0f) / (1.0f + t);
+    float e = elementary_exp(x < -60.0f ? x : -x), sum = 1.0f + e, lost = 1.0f - (sum - e);
+    float y = 1.0f / sum;
+    y = fmaf(y * -lost, y, y);
+    return x < -60.0f ? e : y;
 })
 
 /* e^x - 1 = 2^n (e^r - 1) + 2^n - 1, as in elementary_exp; halved, as 2^n may be too large. */
