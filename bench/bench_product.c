@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "codegen/generated/dot.h"
 #include "codegen/onednn/onednn.h"
+#include "codegen/product_choice.h"
 
 /* a: row-major (n) or transposed (t) x; b: the same of w. */
 typedef struct shape {

@@ -140,8 +140,10 @@ TW_API char *tw_graph_print_passes(tw_graph *graph, const char *passes);
 /* The i-th pass in the order in which they are run, and what it does; NULL past the end. */
 TW_API const char *tw_pass_name(int i, const char **about);
 TW_API tw_graph *tw_graph_parse(tw_context *context, tw_store *store, const char *text);
-/* Graphviz DOT: phases in colours, scopes as boxes. */
+/* Graphviz DOT: phases in colours, scopes as boxes; after the passes, what one kernel computes as a
+ * shaded box. */
 TW_API char *tw_graph_dot(tw_graph *graph);
+TW_API char *tw_graph_dot_passes(tw_graph *graph, const char *passes);
 TW_API void tw_string_free(tw_context *context, char *string);
 /*
  * A table for people: a row for each scope of the forward phase with its last output, the numbers of

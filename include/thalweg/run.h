@@ -76,7 +76,8 @@ TW_API void tw_program_free(tw_program *program);
  * in[] in tw_compile's order; out[i] NULL is allocated, is the caller's, and is used again next
  * time. All assigns commit at the end of a run that succeeds, none of one that fails. out[i] may
  * be a tensor of in[], unless a later output is that input itself, or the passes find that it is
- * (-(-x)): such a run is refused. No two of out[] share memory.
+ * (-(-x)): such a run is refused. No two of out[] share memory. What is in them after a run that
+ * fails is undefined.
  */
 TW_API tw_status tw_run(tw_program *program, tw_tensor *const *in, tw_tensor **out);
 /* The instruction list, as text; the caller's (tw_string_free). Results show their place in the

@@ -3,7 +3,8 @@
  * that loops over them vectorise. Within 2 units in the last place of the truth for every float
  * (measured in tests/base/test_elementary.c), infinities, NaN and subnormals included. The
  * coefficients come from scripts/fit_elementary.py; the schemes are those of Cody & Waite, Software
- * Manual for the Elementary Functions (1980).
+ * Manual for the Elementary Functions (1980), but for tanh and erf, which are tables of polynomials (as in
+ * Muller, Elementary Functions, chapter 4): vectors of 32 numbers can be looked up in registers.
  */
 #ifndef BASE_ELEMENTARY_H
 #define BASE_ELEMENTARY_H
@@ -12,19 +13,26 @@
 #include <stdint.h>
 
 #include "base/described.h"
+#include "base/elementary_pieces.h"
 #include "base/half.h"
 
 /* 2^n for -126 <= n <= 127. */
 DESCRIBED_FUNCTION(float, power_of_two, (int32_t n),
                    { return float_of_bits((uint32_t)(n + 127) << 23); })
 
-/* e^x = 2^n e^r with r = x - n ln 2; e^r = 1 + r + r^2 q(r). 2^n is multiplied in two halves, as it
- * may be too large or too small for one float. */
+/* y 2^n for a whole n from -252 to 254, rounded once, in two halves: 2^n may be too large or too small for
+ * one float. Generated code has an instruction for it. */
+ALWAYS_INLINE float scaled(float y, float n) {
+    int32_t whole = (int32_t)(float_bits(n + 0x1.8p23f) - float_bits(0x1.8p23f)), half = whole >> 1;
+    return y * power_of_two(half) * power_of_two(whole - half);
+}
+
+/* e^x = 2^n e^r with r = x - n ln 2; e^r = 1 + r + r^2 q(r). */
 DESCRIBED_FUNCTION(float, elementary_exp, (float x), {
     const float to_nearest = 0x1.8p23f; /* adding it rounds to an integer */
     float clamped = x > 89.0f ? 89.0f : x;
     clamped = clamped < -104.0f ? -104.0f : clamped; /* NaN stays */
-    float shifted = fmaf(clamped, 1.44269504f, to_nearest), n = shifted - to_nearest;
+    float n = fmaf(clamped, 1.44269504f, to_nearest) - to_nearest;
     float r = fmaf(n, -0.693145752f, clamped);
     r = fmaf(n, -1.42860677e-6f, r);
     float q = 1.38145965e-3f;
@@ -32,10 +40,7 @@ DESCRIBED_FUNCTION(float, elementary_exp, (float x), {
     q = fmaf(q, r, 4.16683890e-2f);
     q = fmaf(q, r, 1.66665211e-1f);
     q = fmaf(q, r, 4.99999940e-1f);
-    float y = fmaf(r * r, q, r) + 1.0f;
-    int32_t whole = (int32_t)(float_bits(shifted) - float_bits(to_nearest)), half = whole >> 1;
-    y = y * power_of_two(half) * power_of_two(whole - half);
-    return x != x ? x : y;
+    return scaled(fmaf(r * r, q, r) + 1.0f, n);
 })
 
 /* x = 2^e (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2); ln(1 + f) = f - f^2 / 2 + f^3 q(f). */
@@ -60,43 +65,44 @@ DESCRIBED_FUNCTION(float, elementary_log, (float x), {
     return x >= 0.0f ? y : x < 0.0f ? (float)NAN : x;
 })
 
-/* Small: x + x^3 q(x^2). Else 1 - 2 / (e^2|x| + 1). */
+/* Of t = |x|, by the pieces of 1 + t: eight to each power of two. From 9 on they are 1. */
 DESCRIBED_FUNCTION(float, elementary_tanh, (float x), {
-    float t = fabsf(x), s = x * x;
-    float q = -5.71703678e-3f;
-    q = fmaf(q, s, 2.06505787e-2f);
-    q = fmaf(q, s, -5.37434965e-2f);
-    q = fmaf(q, s, 1.33314908e-1f);
-    q = fmaf(q, s, -3.33332837e-1f);
-    float small = fmaf(q * s, x, x);
-    float large = 1.0f - 2.0f / (elementary_exp(2.0f * t) + 1.0f);
-    return t < 0.625f ? small : copysignf(large, x);
+    float t = fabsf(x);
+    t = t > 14.9f ? 14.9f : t;
+    uint32_t bits = float_bits(t + 1.0f), i = bits >> 20;
+    float d = t - (float_of_bits(bits & 0xfff00000u) - 1.0f);
+    float p = lookup(tanh_pieces[5], i);
+    p = fmaf(p, d, lookup(tanh_pieces[4], i));
+    p = fmaf(p, d, lookup(tanh_pieces[3], i));
+    p = fmaf(p, d, lookup(tanh_pieces[2], i));
+    p = fmaf(p, d, lookup(tanh_pieces[1], i));
+    p = fmaf(p, d, lookup(tanh_pieces[0], i));
+    return copysignf(p, x);
 })
 
-/* Small: x + x q(x^2). Else 1 - e^-(t + t q(t)), t = |x|; from 4 on it rounds to 1. */
+/* Of t = |x|, by 32 equal pieces up to 4, where it rounds to 1; near 0 it is t + t p(t). */
 DESCRIBED_FUNCTION(float, elementary_erf, (float x), {
-    float t = fabsf(x), s = x * x;
-    float q = -5.97689359e-4f;
-    q = fmaf(q, s, 4.99098003e-3f);
-    q = fmaf(q, s, -2.67655663e-2f);
-    q = fmaf(q, s, 1.12818025e-1f);
-    q = fmaf(q, s, -3.76124948e-1f);
-    q = fmaf(q, s, 1.28379151e-1f);
-    float small = fmaf(q, x, x);
-    float c = t > 4.0f ? 4.0f : t;
-    float p = 1.12314656e-5f;
-    p = fmaf(p, c, -3.22805397e-4f);
-    p = fmaf(p, c, 3.64246499e-3f);
-    p = fmaf(p, c, -2.37620752e-2f);
-    p = fmaf(p, c, 1.06236890e-1f);
-    p = fmaf(p, c, 6.35151327e-1f);
-    p = fmaf(p, c, 1.28648490e-1f);
-    float large = 1.0f - elementary_exp(-fmaf(p, c, c));
-    return t < 0.92f ? small : copysignf(large, x);
+    float t = fabsf(x);
+    t = t > 3.99f ? 3.99f : t;
+    uint32_t bits = float_bits(t + 4.0f), i = bits >> 18;
+    float low = float_of_bits(bits & 0xfffc0000u) - 4.0f, d = t - low;
+    float p = lookup(erf_pieces[5], i);
+    p = fmaf(p, d, lookup(erf_pieces[4], i));
+    p = fmaf(p, d, lookup(erf_pieces[3], i));
+    p = fmaf(p, d, lookup(erf_pieces[2], i));
+    p = fmaf(p, d, lookup(erf_pieces[1], i));
+    p = fmaf(p, d, low == 0.0f ? t : lookup(erf_pieces[0], i));
+    return copysignf(p, x);
 })
 
-DESCRIBED_FUNCTION(float, elementary_logistic, (float x),
-                   { return 1.0f / (1.0f + elementary_exp(-x)); })
+/* 1 / (1 + e^-x), less what rounding the sum has added; far below 0, where e^-x may be too large for a
+ * float, that is e^x. */
+DESCRIBED_FUNCTION(float, elementary_logistic, (float x), {
+    float e = elementary_exp(x < -60.0f ? x : -x), sum = 1.0f + e, lost = 1.0f - (sum - e);
+    float y = 1.0f / sum;
+    y = fmaf(y * -lost, y, y);
+    return x < -60.0f ? e : y;
+})
 
 /* e^x - 1 = 2^n (e^r - 1) + 2^n - 1, as in elementary_exp; halved, as 2^n may be too large. */
 DESCRIBED_FUNCTION(float, elementary_expm1, (float x), {

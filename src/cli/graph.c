@@ -28,6 +28,7 @@ static void print_more(void) {
     printf("  thalweg graph practice\n"
            "  thalweg graph convnet --preset tiny --batch 0 --forward\n"
            "  thalweg graph convnet --svg convnet.svg\n"
+           "  thalweg graph mlp --passes all --svg compiled.svg\n"
            "  thalweg graph mlp --program --set hidden=64\n"
            "  thalweg graph my_model.c --summary --batch 1\n");
 }
@@ -36,19 +37,24 @@ static void print_more(void) {
 static int check(const request *asked) {
     if (asked->train && asked->forward)
         return cli_misuse("--train and --forward exclude each other");
-    int forms = asked->text + asked->dot + asked->program + asked->summary + (asked->svg != NULL) +
-                (asked->passes != NULL);
+    int forms = asked->text + asked->dot + asked->program + asked->summary + (asked->svg != NULL);
     if (forms > 1)
-        return cli_misuse(
-            "--text, --dot, --svg, --program, --summary and --passes exclude each other");
+        return cli_misuse("--text, --dot, --svg, --program and --summary exclude each other");
+    if (asked->passes && (asked->program || asked->summary))
+        return cli_misuse("--passes goes with --text, --dot and --svg");
     return CLI_FINE;
 }
 
-static int draw(tw_context *context, tw_graph *graph, const char *path) {
-    char *dot = tw_graph_dot(graph);
-    if (!dot) return cli_fail("%s", tw_message(context));
+/* The graph's text or its picture's source, as built or after passes. */
+static char *words_of(tw_graph *graph, const request *asked) {
+    bool picture = asked->dot || asked->svg;
+    if (!asked->passes) return picture ? tw_graph_dot(graph) : tw_graph_print(graph);
+    const char *list = strcmp(asked->passes, "all") ? asked->passes : NULL;
+    return picture ? tw_graph_dot_passes(graph, list) : tw_graph_print_passes(graph, list);
+}
+
+static int draw(const char *dot, const char *path) {
     drawn how = file_draw(dot, path);
-    tw_string_free(context, dot);
     if (how == DRAWN_NO_GRAPHVIZ)
         return cli_fail("--svg needs Graphviz (Debian's package graphviz); --dot prints its input");
     return how == DRAWN ? CLI_FINE : CLI_FAILED;
@@ -73,16 +79,14 @@ static int show(tw_context *context, const request *asked) {
                                   asked->forward ? MODEL_LOSS : MODEL_TRAIN, asked->batch, in, out);
     if (!graph) return CLI_FAILED;
     if (asked->program) return print_program(context, graph, asked, in, out);
-    if (asked->passes) {
-        const char *list = strcmp(asked->passes, "all") ? asked->passes : NULL;
-        char *words = tw_graph_print_passes(graph, list);
-        if (!words && tw_last_status(context) == TW_ERR_NOT_FOUND)
-            return cli_misuse("%s", tw_message(context));
-        return cli_print_string(context, words);
-    }
     if (asked->summary) return cli_print_string(context, tw_graph_summary(graph));
-    if (asked->svg) return draw(context, graph, asked->svg);
-    return cli_print_string(context, asked->dot ? tw_graph_dot(graph) : tw_graph_print(graph));
+    char *words = words_of(graph, asked);
+    if (!words && asked->passes && tw_last_status(context) == TW_ERR_NOT_FOUND)
+        return cli_misuse("%s", tw_message(context));
+    if (!words || !asked->svg) return cli_print_string(context, words);
+    int code = draw(words, asked->svg);
+    tw_string_free(context, words);
+    return code;
 }
 
 static int run(int argc, char **argv) {
@@ -100,7 +104,9 @@ static int run(int argc, char **argv) {
          0, 0},
         {"dot", NULL, "as a picture's source, for Graphviz", OPTION_FLAG, &asked.dot, 0, 0},
         {"svg", "FILE", "as a picture; needs Graphviz", OPTION_TEXT, &asked.svg, 0, 0},
-        {"passes", "LIST", "as text after these passes, \"all\" or names with spaces between",
+        {"passes", "LIST",
+         "after these passes, \"all\" or names with spaces between: what becomes one kernel is a "
+         "shaded box in the picture",
          OPTION_TEXT, &asked.passes, 0, 0},
         {"program", NULL, "as the compiled list of instructions, with memory offsets", OPTION_FLAG,
          &asked.program, 0, 0},

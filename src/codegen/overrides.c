@@ -5,7 +5,7 @@
 
 #include "codegen/onednn/onednn.h"
 #include "codegen/plain/kernels.h"
-#include "codegen/product.h"
+#include "codegen/product_choice.h"
 
 typedef struct override {
     const char *name;

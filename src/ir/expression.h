@@ -51,7 +51,9 @@ typedef enum expression_code {
     EXPRESSION_FLOOR,
     EXPRESSION_CEIL,
     EXPRESSION_RINT, /* to the nearest, ties to even */
-    EXPRESSION_COPYSIGN
+    EXPRESSION_COPYSIGN,
+    EXPRESSION_SCALE, /* a 2^b for a whole number b from -252 to 254, rounded once */
+    EXPRESSION_LOOKUP /* of the 32 numbers of `table`, by the low bits of a */
 } expression_code;
 
 /* One value. a, b, c are earlier steps, but for EXPRESSION_INPUT. Both operands of arithmetic and of
@@ -62,6 +64,7 @@ typedef struct expression_step {
     uint32_t a, b, c;
     double number;
     int64_t integer;
+    const float *table;
 } expression_step;
 
 typedef struct expression {

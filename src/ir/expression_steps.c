@@ -16,7 +16,8 @@ static bool same_number(double a, double b) { return memcmp(&a, &b, sizeof a) ==
 
 static bool same_step(const expression_step *a, const expression_step *b) {
     return a->code == b->code && a->type == b->type && a->a == b->a && a->b == b->b &&
-           a->c == b->c && a->integer == b->integer && same_number(a->number, b->number);
+           a->c == b->c && a->integer == b->integer && a->table == b->table &&
+           same_number(a->number, b->number);
 }
 
 uint32_t steps_add(steps *s, expression_step made) {
@@ -175,7 +176,8 @@ static int reads(expression_code code) {
     case EXPRESSION_SQRT:
     case EXPRESSION_FLOOR:
     case EXPRESSION_CEIL:
-    case EXPRESSION_RINT: return 1;
+    case EXPRESSION_RINT:
+    case EXPRESSION_LOOKUP: return 1;
     case EXPRESSION_SELECT:
     case EXPRESSION_FMA: return 3;
     default: return 2;

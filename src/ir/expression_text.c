@@ -55,6 +55,7 @@ static const struct {
     {"rint", EXPRESSION_RINT, 1, SCALAR_F64, SCALAR_F64},
     {"copysignf", EXPRESSION_COPYSIGN, 2, SCALAR_F32, SCALAR_F32},
     {"copysign", EXPRESSION_COPYSIGN, 2, SCALAR_F64, SCALAR_F64},
+    {"scaled", EXPRESSION_SCALE, 2, SCALAR_F32, SCALAR_F32},
     {"float_bits", EXPRESSION_BITS, 1, SCALAR_F32, SCALAR_U32},
     {"float_of_bits", EXPRESSION_BITS, 1, SCALAR_U32, SCALAR_F32},
 };
@@ -209,8 +210,34 @@ static bool text_defines(const char *text, word name) {
     return strncmp(at, name.at, name.length) == 0 && at[name.length] == '(';
 }
 
+static const struct {
+    const char *name;
+    const float (*row)[PIECES];
+} tables[] = {ELEMENTARY_PIECES};
+
+/* "(tanh_pieces[3], i)" */
+static uint32_t lookup_call(reader *r) {
+    const float(*row)[PIECES] = NULL;
+    expect(r, "(");
+    word name = take_word(r);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (is(name, tables[i].name)) row = tables[i].row;
+    expect(r, "[");
+    skip(r);
+    int number = *r->at >= '0' && *r->at < '0' + PIECE_NUMBERS ? *r->at++ - '0' : -1;
+    expect(r, "]");
+    expect(r, ",");
+    uint32_t index = steps_convert(r->s, SCALAR_U32, ternary(r));
+    expect(r, ")");
+    if (!row || number < 0) return fail(r);
+    return steps_add(
+        r->s, (expression_step){
+                  .code = EXPRESSION_LOOKUP, .type = SCALAR_F32, .a = index, .table = row[number]});
+}
+
 static uint32_t call(reader *r, word name) {
     uint32_t argument[ARGUMENTS_MOST] = {0};
+    if (is(name, "lookup")) return lookup_call(r);
     /* <math.h> makes NAN of it. */
     if (is(name, "__builtin_nanf")) {
         expect(r, "(\"\")");

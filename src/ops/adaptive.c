@@ -139,8 +139,8 @@ static void lamb_body(tw_graph *graph, const tw_signature *signature, const tw_v
     tw_value w = in[0], g = in[3], rate = in[4], step = in[5];
     tw_value m = update_average(in[1], g, beta1);
     tw_value v = update_average(in[2], tw_square(g), beta2);
-    tw_value top = tw_div(m, update_bias_correction(graph, beta1, step, dtype));
-    tw_value root = tw_sqrt(tw_div(v, update_bias_correction(graph, beta2, step, dtype)));
+    tw_value top = tw_mul(m, update_bias_correction(graph, beta1, step, dtype));
+    tw_value root = tw_sqrt(tw_mul(v, update_bias_correction(graph, beta2, step, dtype)));
     tw_value change = tw_div(top, tw_shift(root, attr[LAMB_EPSILON].f));
     if (attr[LAMB_DECAY].f != 0) change = tw_add(change, tw_scale(w, attr[LAMB_DECAY].f));
     tw_value size = norm_of(w), length = norm_of(change), zero = tw_literal(size, 0);

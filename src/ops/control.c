@@ -71,7 +71,8 @@ static const tw_operator op_fused = {
     .name = "fused",
     .formula = "y = function(x)",
     .semantics =
-        "as call; the function is elementwise work and reductions over one box of elements",
+        "as call; the function is elementwise work and reductions over one box of elements, or "
+        "elementwise work on the result of a dot",
     .attributes = call_attributes,
 };
 

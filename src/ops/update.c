@@ -89,19 +89,20 @@ tw_value update_average(tw_value old, tw_value fresh, double keep) {
 
 enum { ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON, ADAM_DECAY };
 
-/* In f64: near step 1 the difference loses most digits of an f32. */
+/* In f64: near step 1 the difference loses most digits of an f32. A factor: dividing every element by the
+ * difference would take longer than all the rest. */
 tw_value update_bias_correction(tw_graph *graph, double beta, tw_value step, tw_dtype dtype) {
     tw_value base = tw_full(graph, TW_F64, TW_SHAPE(), beta);
     tw_value one = tw_full(graph, TW_F64, TW_SHAPE(), 1);
-    return tw_cast(tw_sub(one, tw_pow(base, tw_cast(step, TW_F64))), dtype);
+    return tw_cast(tw_div(one, tw_sub(one, tw_pow(base, tw_cast(step, TW_F64)))), dtype);
 }
 
 /* w - rate (m / (1 - beta1^step) / (sqrt(v / (1 - beta2^step)) + epsilon) + decay w) */
 static tw_value adam_step(tw_graph *graph, const tw_attr *attr, tw_value w, tw_value m, tw_value v,
                           tw_value rate, tw_value step) {
     tw_dtype dtype = tw_dtype_of(w);
-    tw_value top = tw_div(m, update_bias_correction(graph, attr[ADAM_BETA1].f, step, dtype));
-    tw_value square = tw_div(v, update_bias_correction(graph, attr[ADAM_BETA2].f, step, dtype));
+    tw_value top = tw_mul(m, update_bias_correction(graph, attr[ADAM_BETA1].f, step, dtype));
+    tw_value square = tw_mul(v, update_bias_correction(graph, attr[ADAM_BETA2].f, step, dtype));
     tw_value change = tw_div(top, tw_shift(tw_sqrt(square), attr[ADAM_EPSILON].f));
     if (attr[ADAM_DECAY].f != 0) change = tw_add(change, tw_scale(w, attr[ADAM_DECAY].f));
     return tw_sub(w, tw_mul(change, rate));

@@ -4,6 +4,8 @@
 #include "base/arena.h"
 #include "ir/dimension.h"
 #include "ir/expression.h"
+#include "ops/product.h"
+#include "passes/rewrite.h"
 
 enum {
     SEARCH = 4096,       /* nodes that a search for a way around looks at */
@@ -69,6 +71,28 @@ static bool is_reduction(const clusters *c, const node *it) {
     return from != TW_BOOL && from == c->graph->values.at[it->first_result].type.dtype;
 }
 
+static tw_type nominal_type(const clusters *c, uint32_t value) {
+    tw_type type = c->graph->values.at[value].type;
+    for (int i = 0; i < type.shape.rank; i++)
+        type.shape.dim[i] = nominal_extent(c->context, type.shape.dim[i]);
+    return type;
+}
+
+/* A dot that is computed in tiles, open extents at their nominal numbers. */
+static bool is_product(const clusters *c, const node *it, matrix_product *m) {
+    if (!node_is(it, "dot")) return false;
+    tw_type operand[2], result = nominal_type(c, it->first_result);
+    for (int k = 0; k < 2; k++) {
+        operand[k] = nominal_type(c, it->operand[k]);
+        if (cluster_copies(c->graph, it->operand[k])) return false;
+    }
+    const tw_signature signature = {c->context, it->op, 2, 1, operand, &result, it->attr};
+    *m = (matrix_product){0};
+    bool some = shape_elements(operand[0].shape) > 0 && shape_elements(result.shape) > 0;
+    return some && operand[0].dtype == TW_F32 && result.dtype == TW_F32 &&
+           product_of(&signature, m) && product_tiled(m);
+}
+
 static bool can_join(const clusters *c, const node *it) {
     if (!it->n_operands || it->n_results != 1 || it->op->effect || !types_served(c, it))
         return false;
@@ -95,12 +119,15 @@ static void start(clusters *c, uint32_t index) {
     find_ready(c, index);
     c->of[index] = NO_CLUSTER;
     c->next[index] = NO_NODE;
-    if (!c->live[index] || !can_join(c, it)) return;
+    matrix_product m;
+    bool product = c->live[index] && is_product(c, it, &m);
+    if (!c->live[index] || (!product && !can_join(c, it))) return;
     bool reduces = node_is(it, "reduce");
     c->of[index] = c->count;
     c->row[index] = reduces;
     cluster *made = &c->at[c->count++];
     *made = (cluster){.members = 1, .first = index, .last = index};
+    made->product = product ? index : NO_NODE;
     made->domain = shape_of(c, reduces ? it->operand[0] : it->first_result);
     made->reduced = reduces ? axes_bits(&it->attr[1].list) : 0;
     made->ready = c->ready[index];
@@ -306,6 +333,7 @@ static void merge(clusters *c, uint32_t maker, uint32_t reader, relation how, bo
 static void try_edge(clusters *c, uint32_t value, uint32_t index) {
     uint32_t from = c->graph->values.at[value].node, maker = c->of[from], reader = c->of[index];
     if (maker == NO_CLUSTER || reader == NO_CLUSTER || maker == reader) return;
+    if (c->at[maker].product != NO_NODE || c->at[reader].product != NO_NODE) return;
     bool row = c->row[from];
     relation how = relate(c, &c->at[maker], row, &c->at[reader], index);
     if (how == RELATION_NONE || !keeps_cut(&c->at[maker], &c->at[reader], how, row)) return;
@@ -314,6 +342,69 @@ static void try_edge(clusters *c, uint32_t value, uint32_t index) {
     if (!fits(c, maker, reader) || goes_around(c, maker, reader) || goes_around(c, reader, maker))
         return;
     merge(c, maker, reader, how, row);
+}
+
+/* ---- products ---- */
+
+static bool is_assigned(const clusters *c, uint32_t value) {
+    for (uint32_t i = 0; i < c->graph->variables.count; i++)
+        if (graph_final(c->graph, i) == value) return true;
+    return false;
+}
+
+/* A variable's next value takes the place of the present one only where nothing can fail; for open extents it
+ * is not known how the product will be computed. */
+static bool may_assign(const clusters *c, const node *dot, const cluster *reader) {
+    bool known = true;
+    for (int k = 0; k < 2; k++) known = known && shape_known(shape_of(c, dot->operand[k]));
+    for (uint32_t i = reader->first; !known && i != NO_NODE; i = c->next[i])
+        if (is_assigned(c, c->graph->nodes.at[i].first_result)) return false;
+    return true;
+}
+
+/* Updates are scheduled after all else: what the product reads is then kept in place of its result. */
+static bool keeps_little(const clusters *c, uint32_t dot, const cluster *reader) {
+    const tw_graph *graph = c->graph;
+    matrix_product m;
+    bool waits = false;
+    for (uint32_t i = reader->first; i != NO_NODE; i = c->next[i])
+        waits = waits || graph->nodes.at[i].meta.phase == PHASE_UPDATE;
+    if (!waits || graph->nodes.at[dot].meta.phase == PHASE_UPDATE) return true;
+    int n = is_product(c, &graph->nodes.at[dot], &m) ? (int)m.rank - 2 : 0;
+    double rows = (double)m.y_extent[n], columns = (double)m.y_extent[n + 1];
+    return (double)m.x_extent[n + 1] * (rows + columns) <= rows * columns;
+}
+
+/* Elementwise work over the product's result that waits for nothing later, and is not done again on purpose. */
+static bool takes_product(const clusters *c, uint32_t of, uint32_t dot) {
+    const cluster *it = &c->at[of];
+    const node *product = &c->graph->nodes.at[dot];
+    if (it->ready != dot || it->product != NO_NODE || it->reduced ||
+        !shape_equal(it->domain, shape_of(c, product->first_result)))
+        return false;
+    for (uint32_t i = it->first; i != NO_NODE; i = c->next[i]) {
+        const node *member = &c->graph->nodes.at[i];
+        bool reads = false;
+        for (int k = 0; k < member->n_operands; k++)
+            reads = reads || member->operand[k] == product->first_result;
+        if (reads && node_is(member, "broadcast")) return false;
+        if (member->meta.epoch != product->meta.epoch) return false;
+    }
+    return may_assign(c, product, it) && keeps_little(c, dot, it);
+}
+
+/* Node `index`, a product, goes to the first of its readers' clusters that takes it. Reductions keep what
+ * they are fused with. */
+static void try_product(clusters *c, uint32_t index) {
+    uint32_t value = c->graph->nodes.at[index].first_result, own = c->of[index];
+    for (uint32_t k = c->readers[value]; k < c->readers[value + 1]; k++) {
+        uint32_t reader = c->of[c->reader[k]];
+        if (reader == NO_CLUSTER || !takes_product(c, reader, index)) continue;
+        if (!fits(c, own, reader) || goes_around(c, own, reader) || goes_around(c, reader, own))
+            continue;
+        merge(c, own, reader, RELATION_SAME, false);
+        return;
+    }
 }
 
 /* ---- all of it ---- */
@@ -372,6 +463,8 @@ bool clusters_find(clusters *c, tw_context *context, const tw_graph *graph, cons
                     node_is(&graph->nodes.at[graph->values.at[value].node], "broadcast"))
                     try_edge(c, value, i);
             }
+    for (uint32_t i = 0; i < nodes; i++)
+        if (c->of[i] != NO_CLUSTER && c->at[c->of[i]].product == i) try_product(c, i);
     return true;
 }
 

@@ -21,11 +21,13 @@ static bool is_small(tw_shape shape) {
     return shape_known(shape) && shape_elements(shape) <= SMALL;
 }
 
-/* A lone broadcast is a copy, lone small work not worth a kernel, and one without inputs a constant. */
+/* A lone broadcast is a copy, lone small work not worth a kernel, a lone product has its own, and one without
+ * inputs is a constant. */
 static bool is_worth(const clusters *c, uint32_t of) {
     const cluster *it = &c->at[of];
     bool works = false, reads = false;
     if (!it->members || is_small(it->domain)) return false;
+    if (it->product != NO_NODE && it->members == 1) return false;
     for (uint32_t i = it->first; i != NO_NODE; i = c->next[i]) {
         const node *member = &c->graph->nodes.at[i];
         works = works || !node_is(member, "broadcast");
@@ -142,6 +144,7 @@ typedef struct making {
 static uint32_t input_of(making *m, uint32_t value) {
     char name[16];
     tw_type type = m->r->from->values.at[value].type;
+    m->function->meta = (node_meta){.scope = ""};
     snprintf(name, sizeof name, "x%d", m->operands);
     tw_value made = tw_input(m->function, name, type.dtype, type.shape);
     if (!tw_ok(made)) return ABSENT;
@@ -151,6 +154,7 @@ static uint32_t input_of(making *m, uint32_t value) {
 
 static uint32_t copy_of(making *m, uint32_t value) {
     const node *it = &m->r->from->nodes.at[m->r->from->values.at[value].node];
+    m->function->meta = it->meta;
     uint32_t made = graph_copy(m->function, m->r->from, it, NULL);
     return made == NO_NODE ? ABSENT : m->function->nodes.at[made].first_result;
 }
@@ -166,6 +170,7 @@ static bool add_member(making *m, uint32_t index) {
         operand[k] = m->map[value];
         if (operand[k] == ABSENT) return false;
     }
+    m->function->meta = it->meta;
     uint32_t made = graph_copy(m->function, from, it, operand);
     if (made == NO_NODE) return false;
     m->map[it->first_result] = m->function->nodes.at[made].first_result;
@@ -191,6 +196,7 @@ static bool add_members(making *m) {
         sorted[at] = i;
     }
     tw_value results[TW_MAX_RESULTS];
+    m->function->scope_fixed = true;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t value = m->r->from->nodes.at[sorted[i]].first_result;
         if (!add_member(m, sorted[i])) return false;

@@ -68,11 +68,20 @@ tw_graph *passes_run(tw_graph *graph, const char *names, bool verify) {
     return graph;
 }
 
-char *tw_graph_print_passes(tw_graph *graph, const char *passes) {
+/* What `print` gives of the graph after the passes. */
+static char *after_passes(tw_graph *graph, const char *passes, char *(*print)(tw_graph *)) {
     if (!graph) return NULL;
     size_t functions = graph->module->functions.count;
     tw_graph *after = passes_run(graph, passes, true);
-    char *text = after ? tw_graph_print(after) : NULL;
+    char *text = after ? print(after) : NULL;
     graph_drop_functions(graph, functions);
     return text;
+}
+
+char *tw_graph_print_passes(tw_graph *graph, const char *passes) {
+    return after_passes(graph, passes, tw_graph_print);
+}
+
+char *tw_graph_dot_passes(tw_graph *graph, const char *passes) {
+    return after_passes(graph, passes, tw_graph_dot);
 }

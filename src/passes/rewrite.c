@@ -22,15 +22,18 @@ bool rewrite_splat(const rewrite *r, uint32_t id, double *number) {
     return made != NULL;
 }
 
-double rewrite_nominal(const rewrite *r, int64_t extent) {
+int64_t nominal_extent(const tw_context *context, int64_t extent) {
     enum { NOMINAL = 64, MOST_SYMBOLS = 64 };
     int64_t bound[MOST_SYMBOLS];
-    tw_context *context = r->to->module->context;
     int symbols = dimension_symbols(context);
-    if (extent >= 0) return (double)extent;
+    if (extent >= 0) return extent;
     for (int i = 0; i < symbols && i < MOST_SYMBOLS; i++) bound[i] = NOMINAL;
     extent = symbols > MOST_SYMBOLS ? -1 : dimension_evaluate(context, extent, bound, symbols);
-    return extent < 0 ? NOMINAL : (double)extent;
+    return extent < 0 ? NOMINAL : extent;
+}
+
+double rewrite_nominal(const rewrite *r, int64_t extent) {
+    return (double)nominal_extent(r->to->module->context, extent);
 }
 
 /* Marks what outputs, assigns and effects need, and all inputs and variables. */

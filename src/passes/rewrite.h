@@ -39,6 +39,7 @@ tw_type rewrite_type(const rewrite *r, uint32_t id);
 bool rewrite_splat(const rewrite *r, uint32_t id, double *number);
 
 /* The extent, or what an open one counts as in estimates. */
+int64_t nominal_extent(const tw_context *context, int64_t extent);
 double rewrite_nominal(const rewrite *r, int64_t extent);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "runtime/dispatch.h"
+#include "runtime/tensor.h"
 
 /* A reduction's attributes: how, over the pieces, of the same type. */
 static void putting(const nest_store *store, tw_attr attr[3]) {
@@ -40,6 +41,29 @@ static tw_status bind_pieces(tw_program *program, const generated *g, step *at) 
     return TW_OK;
 }
 
+/* Memory for a product that can't run in blocks. */
+static tw_status bind_product(tw_program *program, const generated *g, const int64_t *extent,
+                              tw_shape domain, step *at) {
+    const generated_product *product = g->product;
+    tw_context *context = program->object.context;
+    fused_product *p = at->product;
+    if (!p) p = at->product = arena_allocate(&program->arena, 1, sizeof *p);
+    if (!p) return TW_ERR_MEMORY;
+    at->workspace = 0;
+    *p = (fused_product){.result = {product->type.dtype, domain}};
+    for (int k = 0; k < 2; k++) p->operand[k] = at->operand[product->operand[k]];
+    p->signature =
+        (tw_signature){context, product->op, 2, 1, p->operand, &p->result, product->attr};
+    tw_status status = generated_product_prepare(g, &p->signature, extent, &p->m, &p->blocks);
+    if (status || p->blocks) return status;
+    size_t room;
+    if (!type_bytes(p->result, &p->bytes))
+        return context_error(context, TW_ERR_MEMORY, "a product does not fit in memory");
+    status = dispatch_workspace(&p->signature, false, &room);
+    at->workspace = scratch_rounded(p->bytes + 1) + room; /* no bytes are some, too */
+    return status;
+}
+
 tw_status fused_bind(tw_program *program, const instruction *it, step *at, tw_shape domain) {
     const nest *n = &it->generated->nest;
     int64_t extent[TW_MAX_RANK];
@@ -53,7 +77,19 @@ tw_status fused_bind(tw_program *program, const instruction *it, step *at, tw_sh
             if (n->axis[axis].of >> i & 1) extent[axis] *= domain.dim[i];
     }
     generated_bind(it->generated, extent, &at->fused);
+    if (it->generated->product) return bind_product(program, it->generated, extent, domain, at);
     return bind_pieces(program, it->generated, at);
+}
+
+/* The product before the kernel, to memory of its own. */
+static tw_status run_product(const step *at, const void *x, const void *w, char **out) {
+    const fused_product *p = at->product;
+    *out = scratch_take(p->signature.context, p->bytes + 1);
+    if (!*out) return TW_ERR_MEMORY;
+    const void *in[] = {x, w};
+    void *to[] = {*out};
+    const tw_kernel_call call = {p->signature, in, to};
+    return dispatch_run(&call, false);
 }
 
 /* partial is (pieces, kept); the plain reduction has a fixed order of its own. */
@@ -71,25 +107,20 @@ static tw_status put_together(const tw_program *program, const step *at, const n
     return dispatch_run(&call, true);
 }
 
-tw_status fused_run(const tw_program *program, const instruction *it, const step *at) {
-    const generated *g = it->generated;
+/* The kernel over its whole box; pieces of reductions are put together after it. */
+static tw_status run_kernel(const tw_program *program, const generated *g, const step *at) {
     const nest *n = &g->nest;
     const generated_call *call = &at->fused;
     tw_context *context = program->object.context;
-    scratch_mark mark = scratch_save(context);
     char *partial = at->pieces_bytes ? scratch_take(context, at->pieces_bytes) : NULL;
     if (at->pieces_bytes && !partial) return TW_ERR_MEMORY;
     tw_status status = TW_OK;
-    for (int i = 0; i < n->n_loads; i++)
-        call->slot[kernel_slot_load(n, i)] = (int64_t)(intptr_t)at->in[n->load[i].input];
-    for (int i = 0; i < n->n_stores; i++) {
-        bool cut = call->pieces > 1 && n->store[i].how;
-        call->slot[kernel_slot_store(n, i)] = (int64_t)(intptr_t)(cut ? partial : at->out[i]);
-        if (cut)
-            partial +=
-                ((size_t)call->pieces * (size_t)call->kept * tw_dtype_size(n->store[i].dtype) +
-                 63) &
-                ~(size_t)63;
+    for (int i = 0; i < n->n_stores && partial; i++) {
+        if (!n->store[i].how) continue;
+        call->slot[kernel_slot_store(n, i)] = (int64_t)(intptr_t)partial;
+        partial +=
+            ((size_t)call->pieces * (size_t)call->kept * tw_dtype_size(n->store[i].dtype) + 63) &
+            ~(size_t)63;
     }
     tw_parallel_for(context, call->units, call->grain, g->kernel, call->slot);
     for (int i = 0; call->pieces > 1 && i < n->n_stores && !status; i++)
@@ -97,6 +128,30 @@ tw_status fused_run(const tw_program *program, const instruction *it, const step
             status = put_together(program, at, &n->store[i],
                                   (const char *)(intptr_t)call->slot[kernel_slot_store(n, i)],
                                   at->out[i]);
+    return status;
+}
+
+tw_status fused_run(const tw_program *program, const instruction *it, const step *at) {
+    const generated *g = it->generated;
+    const nest *n = &g->nest;
+    const generated_call *call = &at->fused;
+    tw_context *context = program->object.context;
+    scratch_mark mark = scratch_save(context);
+    for (int i = 0; i < n->n_loads; i++)
+        if (!g->product || i != g->product->load)
+            call->slot[kernel_slot_load(n, i)] = (int64_t)(intptr_t)at->in[n->load[i].input];
+    for (int i = 0; i < n->n_stores; i++)
+        call->slot[kernel_slot_store(n, i)] = (int64_t)(intptr_t)at->out[i];
+    tw_status status = TW_OK;
+    if (g->product) {
+        const void *x = at->in[g->product->operand[0]], *w = at->in[g->product->operand[1]];
+        if (at->product->blocks)
+            return generated_product_run(context, g, &at->product->m, call, x, w);
+        char *product;
+        status = run_product(at, x, w, &product);
+        call->slot[kernel_slot_load(n, g->product->load)] = (int64_t)(intptr_t)product;
+    }
+    if (!status) status = run_kernel(program, g, at);
     scratch_restore(context, mark);
     return status;
 }

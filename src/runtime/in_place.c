@@ -14,6 +14,7 @@ static bool is_elementwise(const struct code *code, const instruction *it) {
 
 /* What is given all its memory beforehand and looks at no index. */
 static bool may_fail(const struct code *code, const instruction *it) {
+    if (it->generated && it->generated->product && !it->generated->product->sure) return true;
     bool never = is_elementwise(code, it) || it->op->meaning == TW_MEANS_MAP ||
                  !strcmp(it->op->name, "reduce");
     return !never || it->op->effect;
@@ -22,7 +23,9 @@ static bool may_fail(const struct code *code, const instruction *it) {
 /* Every read of the operand by the kernel is of the element that it writes, in the same pass. */
 static bool kernel_keeps_step(const instruction *it, int operand, int result) {
     const nest *n = &it->generated->nest;
+    const generated_product *product = it->generated->product;
     uint32_t all = (1u << n->n_axes) - 1;
+    if (product && (product->operand[0] == operand || product->operand[1] == operand)) return false;
     if (n->phases != 1 || n->store[result].axes != all || n->store[result].how) return false;
     for (int i = 0; i < n->n_loads; i++)
         if (n->load[i].input == operand && n->load[i].axes != all) return false;

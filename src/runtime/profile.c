@@ -67,8 +67,11 @@ static bool describe(tw_profile *profile, const tw_program *program, int g) {
         const instruction *it = &code->instructions.at[i];
         tw_cost cost = {0, 0};
         const step *at = &program->steps[i];
+        if (it->generated && it->generated->product &&
+            !signature_cost(&at->product->signature, &cost))
+            return false;
         if (it->generated)
-            cost.flops = generated_flops(it->generated, &at->fused);
+            cost.flops += generated_flops(it->generated, &at->fused);
         else if (!signature_cost(&at->call.signature, &cost))
             return false;
         row->flops += cost.flops;

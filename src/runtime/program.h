@@ -10,18 +10,28 @@
 #include "runtime/scalar.h"
 #include "runtime/store.h"
 
+/* The product of a generated kernel. */
+typedef struct fused_product {
+    tw_type operand[2], result;
+    tw_signature signature;
+    matrix_product m;
+    bool blocks;  /* with the kernel block by block; else it is computed before */
+    size_t bytes; /* ... to memory of so many bytes */
+} fused_product;
+
 /* An instruction as it is run: extents are numbers, pointers those of this run. */
 typedef struct step {
     tw_kernel_call call;
     tw_type *operand, *result;
     const void **in;
     void **out;
-    tw_attr *attr;        /* own copy where the instruction's is symbolic */
-    scalar_loop *loop;    /* elementwise instructions */
-    generated_call fused; /* generated kernels */
-    size_t pieces_bytes;  /* ... of the results of pieces of a reduction */
-    size_t workspace;     /* bytes of scratch memory that the kernel takes */
-    char *scratch;        /* ... and its place */
+    tw_attr *attr;          /* own copy where the instruction's is symbolic */
+    scalar_loop *loop;      /* elementwise instructions */
+    generated_call fused;   /* generated kernels */
+    size_t pieces_bytes;    /* ... of the results of pieces of a reduction */
+    fused_product *product; /* ... of a kernel with a product */
+    size_t workspace;       /* bytes of scratch memory that the kernel takes */
+    char *scratch;          /* ... and its place */
 } step;
 
 struct tw_program {

@@ -14,7 +14,7 @@ typedef struct blocks {
     const struct group *group;
 } blocks;
 
-enum { REGISTER_BYTES = SCALAR_BLOCK * 8 };
+enum { REGISTER_BYTES = SCALAR_BLOCK * 8, ALIGNED = 64 };
 
 /* Where a register's element 0 would be, so that element `begin` is the block's first. */
 static char *register_base(char *scratch, uint32_t number, int64_t begin, size_t size) {
@@ -126,8 +126,42 @@ static tw_tensor *next_value(const tw_program *program, size_t variable) {
                                                           : store_spare(program->store, index);
 }
 
+static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes) {
+    uintptr_t first = (uintptr_t)a, second = (uintptr_t)b;
+    return a_bytes && b_bytes && first < second + b_bytes && second < first + a_bytes;
+}
+
+/* Whether an output's tensor can be written before the run's end: nothing that the run reads is in it. */
+static bool is_apart(const tw_program *program, tw_tensor *const *in, const tw_tensor *out) {
+    const struct code *code = program->code;
+    if ((uintptr_t)out->data % ALIGNED) return false;
+    for (size_t i = 0; i < code->inputs.count; i++)
+        if (overlap(out->data, out->bytes, in[i]->data, in[i]->bytes)) return false;
+    for (uint32_t i = 0; i < code->slots.count; i++) {
+        const struct slot *it = &code->slots.at[i];
+        if (it->kind != SLOT_VARIABLE && !it->assigned) continue;
+        size_t bytes = 0;
+        type_bytes(program->type[i], &bytes);
+        if (overlap(out->data, out->bytes, program->data[i], bytes)) return false;
+    }
+    return true;
+}
+
+/* Outputs are computed where they are wanted rather than copied there. */
+static void point_outputs(tw_program *program, tw_tensor *const *in, tw_tensor *const *out) {
+    const struct code *code = program->code;
+    for (uint32_t i = 0; i < program->n_planned; i++)
+        program->data[program->planned[i]] = program->memory + program->items[i].offset;
+    for (size_t i = code->outputs.count; i-- > 0;) {
+        uint32_t root = code_root(code, code->outputs.at[i]);
+        const struct slot *it = &code->slots.at[root];
+        if (it->kind == SLOT_TRANSIENT && !it->assigned && is_apart(program, in, out[i]))
+            program->data[root] = out[i]->data;
+    }
+}
+
 /* The memory of every slot. Variables are initialised, and next values get their spares. */
-static tw_status point(tw_program *program, tw_tensor *const *in) {
+static tw_status point(tw_program *program, tw_tensor *const *in, tw_tensor *const *out) {
     const struct code *code = program->code;
     for (size_t i = 0; i < code->variables.count; i++) {
         const code_variable *it = &code->variables.at[i];
@@ -147,6 +181,7 @@ static tw_status point(tw_program *program, tw_tensor *const *in) {
         if (it->kind == SLOT_CONSTANT) program->data[i] = (void *)(uintptr_t)it->data;
         if (it->assigned) program->data[i] = next_value(program, it->assigned - 1)->data;
     }
+    point_outputs(program, in, out);
     for (uint32_t i = 0; i < code->slots.count; i++)
         if (code->slots.at[i].kind == SLOT_ALIAS || code->slots.at[i].kind == SLOT_VIEW)
             program->data[i] = program->data[code_root(code, i)];
@@ -161,11 +196,6 @@ static tw_status point(tw_program *program, tw_tensor *const *in) {
     return TW_OK;
 }
 
-static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes) {
-    uintptr_t first = (uintptr_t)a, second = (uintptr_t)b;
-    return a_bytes && b_bytes && first < second + b_bytes && second < first + a_bytes;
-}
-
 /* Outputs are written in order: none may destroy one before it, or what one after it is. */
 static tw_status check_sharing(const tw_program *program, tw_tensor *const *out) {
     tw_context *context = program->object.context;
@@ -177,7 +207,8 @@ static tw_status check_sharing(const tw_program *program, tw_tensor *const *out)
                 return context_error(context, TW_ERR_ARGUMENT,
                                      "tw_run: the tensors for outputs %zu and %zu share memory", i,
                                      k);
-            if (overlap(out[i]->data, out[i]->bytes, source, out[k]->bytes))
+            bool written = program->data[code->outputs.at[i]] == out[i]->data;
+            if (!written && overlap(out[i]->data, out[i]->bytes, source, out[k]->bytes))
                 return context_error(context, TW_ERR_ARGUMENT,
                                      "tw_run: the tensor for output %zu shares memory with the "
                                      "input or variable that output %zu is",
@@ -254,7 +285,7 @@ tw_status tw_run(tw_program *program, tw_tensor *const *in, tw_tensor **out) {
                                "the store is in use by a run that assigns");
     if (!status) status = program_bind(program, in);
     if (!status) status = prepare_outputs(program, out);
-    if (!status) status = point(program, in);
+    if (!status) status = point(program, in, out);
     if (!status) status = check_sharing(program, out);
     if (!status && code->check) status = check_given(program, in);
     if (status) return status;
@@ -262,7 +293,8 @@ tw_status tw_run(tw_program *program, tw_tensor *const *in, tw_tensor **out) {
     status = run_groups(program);
     if (!status && assigns) copy_finals(program);
     for (size_t i = 0; !status && i < code->outputs.count; i++)
-        if (out[i]->bytes) memmove(out[i]->data, program->data[code->outputs.at[i]], out[i]->bytes);
+        if (out[i]->bytes && out[i]->data != program->data[code->outputs.at[i]])
+            memmove(out[i]->data, program->data[code->outputs.at[i]], out[i]->bytes);
     if (!status && assigns) commit(program);
     if (assigns) program->store->busy = false;
     return status;

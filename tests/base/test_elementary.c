@@ -1,5 +1,5 @@
 /* LABELS: deep
- * exp, log, tanh, erf, sin, cos, expm1, log1p of every float32 against the double functions of the C library: at most 2 units
+ * exp, log, tanh, erf, sin, cos, expm1, log1p and the logistic function of every float32 against the double functions of the C library: at most 2 units
  * in the last place, and the same infinities, zeros and NaN.
  */
 #include <math.h>
@@ -132,6 +132,12 @@ static double true_log1p(double x) {
 
 static double true_log(double x) { return x < 0 ? NAN : log(x); }
 
+static double true_logistic(double x) {
+    if (x > 40) return 1;
+    if (x < -104) return 0;
+    return fabs(x) < 0x1p-30 ? 0.5 + x / 4 : 1 / (1 + exp(-x));
+}
+
 /* Over arrays, as the kernels are: the vectorised code is what is checked. */
 #define OVER_ARRAYS(name)                                                                          \
     static void ours_##name(int n, const float *x, float *y) {                                     \
@@ -145,6 +151,7 @@ OVER_ARRAYS(sin)
 OVER_ARRAYS(cos)
 OVER_ARRAYS(expm1)
 OVER_ARRAYS(log1p)
+OVER_ARRAYS(logistic)
 
 static void test_exp(void **state) {
     (void)state;
@@ -186,10 +193,16 @@ static void test_log1p(void **state) {
     check("log1p", ours_log1p, true_log1p, false);
 }
 
+static void test_logistic(void **state) {
+    (void)state;
+    check("logistic", ours_logistic, true_logistic, false);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_exp),   cmocka_unit_test(test_log),
-                                       cmocka_unit_test(test_tanh),  cmocka_unit_test(test_erf),
-                                       cmocka_unit_test(test_sin),   cmocka_unit_test(test_cos),
-                                       cmocka_unit_test(test_expm1), cmocka_unit_test(test_log1p)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_exp),     cmocka_unit_test(test_log),
+                                       cmocka_unit_test(test_tanh),    cmocka_unit_test(test_erf),
+                                       cmocka_unit_test(test_sin),     cmocka_unit_test(test_cos),
+                                       cmocka_unit_test(test_expm1),   cmocka_unit_test(test_log1p),
+                                       cmocka_unit_test(test_logistic)};
     return cmocka_run_group_tests_name("elementary", tests, NULL, NULL);
 }

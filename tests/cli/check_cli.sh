@@ -50,6 +50,8 @@ refuses 2 "no operator 'xyzzy'" operators xyzzy
 refuses 2 "has no preset 'huge'" graph mlp --preset huge
 refuses 2 "exclude each other" graph mlp --text --dot
 refuses 2 'there is no pass "fald"' graph mlp --passes fald
+refuses 2 "no pass \"fald\"" graph mlp --passes fald --dot
+refuses 2 "--passes goes with" graph mlp --passes all --program
 refuses 2 "exclude each other" graph mlp --train --forward
 refuses 2 "takes no value" graph mlp --dot=3
 refuses 1 "dataset-fashion-mnist" demo --data "$scratch/none" --out "$scratch/demo"
@@ -66,6 +68,10 @@ runs 0 graph practice --batch 0
 says 'batch'
 runs 0 graph convnet --preset tiny --dot
 says 'digraph'
+runs 0 graph practice --passes all --dot
+says '5 fused groups'
+runs 0 graph practice --passes 'expand fuse' --text
+says '= fused('
 runs 0 graph practice --program
 [[ -s $scratch/out ]] || fail "--program prints nothing"
 for model in convnet mlp; do runs 0 graph "$model" --preset tiny --batch 2; done

@@ -208,6 +208,8 @@ static scalar evaluate(const expression *e, const scalar *in) {
             assert_int_equal(e->step[it->c].type, it->type);
             *y = a.i ? b : c;
             break;
+        case EXPRESSION_SCALE: y->f = isnan(b.f) ? a.f + b.f : ldexpf(a.f, (int)b.f); break;
+        case EXPRESSION_LOOKUP: y->f = it->table[a.i & 31]; break;
         default:
             assert_int_equal(from, it->type);
             if (it->type == SCALAR_F32)

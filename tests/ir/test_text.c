@@ -95,6 +95,63 @@ static void practice_graph_is_golden(void **state) {
     tw_graph_free(g);
 }
 
+static void fused_groups_are_boxes(void **state) {
+    (void)state;
+    tw_graph *g = practice();
+    char *dot = tw_graph_dot_passes(g, NULL);
+    golden_compare("practice_fused.dot", dot);
+    assert_null(tw_graph_dot_passes(g, "fold fuze"));
+    assert_non_null(strstr(tw_message(context), "no pass \"fuze\""));
+    tw_string_free(context, dot);
+    tw_graph_free(g);
+}
+
+/* What a group only passes on comes from where it was made, and a member may be what assigns. */
+static void edges_go_through_groups(void **state) {
+    (void)state;
+    tw_graph *g = tw_graph_parse(
+        context, tw_store_new(context, NULL),
+        "function @first {\n"
+        "  %0 = input() {name=\"x0\", dtype=f32, shape=[3]} : f32[3]\n"
+        "  %1 = neg(%0) : f32[3]\n"
+        "  return %1, %0\n"
+        "}\n"
+        "function @second {\n"
+        "  %0 = input() {name=\"x0\", dtype=f32, shape=[3]} : f32[3]\n"
+        "  %1 = input() {name=\"x1\", dtype=f32, shape=[3]} : f32[3]\n"
+        "  %2 = input() {name=\"x2\", dtype=f32, shape=[3]} : f32[3]\n"
+        "  %3 = add(%0, %1) : f32[3]\n"
+        "  %4 = mul(%3, %2) : f32[3] !update scope=\"box\"\n"
+        "  return %4\n"
+        "}\n"
+        "graph @main {\n"
+        "  %0 = variable() {path=\"v\", dtype=f32, shape=[3]} : f32[3]\n"
+        "  %1 = splat() {dtype=f32, shape=[3], value=7} : f32[3]\n"
+        "  %2, %3 = fused(%0) {function=@first} : f32[3], f32[3]\n"
+        "  %4 = fused(%2, %1, %3) {function=@second} : f32[3] !update scope=\"box\"\n"
+        "  return %3\n"
+        "  assign \"v\" = %4\n"
+        "}\n");
+    if (!g) fail_msg("%s", tw_message(context));
+    char *dot = tw_graph_dot(g);
+    assert_non_null(dot);
+    static const char *const wanted[] = {
+        "3 forward, 0 backward and 1 update nodes, 2 fused groups",
+        "  subgraph cluster_n2 {",
+        "label=<first>;\n    n2_1 [",
+        "    subgraph cluster_n3 {", /* in the box of its scope */
+        "n0 -> n2_1 [",
+        "n2_1 -> n3_3 [",
+        "c3_3_1 -> n3_3 [",
+        "n3_3 -> n3_4 [color=\"#4c8a3f\", weight=4];",
+        "n0 -> n3_4 [color=\"#4c8a3f\", weight=0, style=dashed, dir=both, label=\"f32[3]\"];",
+        "n0 -> r0 ["};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (!strstr(dot, wanted[i])) fail_msg("no '%s' in\n%s", wanted[i], dot);
+    tw_string_free(context, dot);
+    tw_graph_free(g);
+}
+
 /* The update of fc/weight is drawn in the box of fc, and its assignment is one edge with it. */
 static void update_is_drawn_beside_its_variable(void **state) {
     (void)state;
@@ -355,6 +412,8 @@ static void verifier_finds_damage(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(practice_graph_is_golden),
+        cmocka_unit_test(fused_groups_are_boxes),
+        cmocka_unit_test(edges_go_through_groups),
         cmocka_unit_test(update_is_drawn_beside_its_variable),
         cmocka_unit_test(golden_text_reads_back),
         cmocka_unit_test(convolution_round_trip),

@@ -174,6 +174,20 @@ static void test_fuse(void **state) {
     assert_int_equal(passes_count(text, "= fused("), 2);
 }
 
+/* A layer and a step against it: each is one kernel with its product. */
+static void finished(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 16, 48), bias = tw_input(g, "bias", TW_F32, TW_SHAPE(32));
+    tw_value w = input(g, "w", 48, 32), y = tw_relu(tw_add(tw_matmul(x, w), bias));
+    *out = tw_sub(w, tw_scale(tw_matmul(tw_transpose(x), y), 0.1));
+}
+
+static void test_fuse_products(void **state) {
+    (void)state;
+    const char *text = passes_after(finished, "expand simplify sink common dead spread fuse");
+    golden_compare("pass_fuse_products.txt", text);
+    assert_int_equal(passes_count(text, "= fused("), 2);
+}
+
 /* Parts of a sum that are there one after the other are added up as they come. */
 static void parts(tw_graph *g, tw_value *out) {
     tw_value sum = {0};
@@ -187,7 +201,12 @@ static void parts(tw_graph *g, tw_value *out) {
 
 static void test_fuse_waits(void **state) {
     (void)state;
-    assert_true(passes_count(passes_after(parts, "sink spread fuse"), "= fused(") >= 2);
+    const char *text = passes_after(parts, "sink spread fuse");
+    int together = passes_count(text, "= fused(");
+    assert_true(together >= 2);
+    /* Each has the product that it waited for last. */
+    assert_int_equal(passes_count(text, "= dot("), 6);
+    assert_int_equal(passes_count(strstr(text, "graph @"), "= dot("), 6 - together);
 }
 
 static void test_pool(void **state) {
@@ -220,12 +239,13 @@ static void test_refusal(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_simplify),   cmocka_unit_test(test_fold),
-        cmocka_unit_test(test_common),     cmocka_unit_test(test_epochs),
-        cmocka_unit_test(test_sink),       cmocka_unit_test(test_schedule),
-        cmocka_unit_test(test_recompute),  cmocka_unit_test(test_fuse),
-        cmocka_unit_test(test_fuse_waits), cmocka_unit_test(test_pool),
-        cmocka_unit_test(test_numbers),    cmocka_unit_test(test_refusal),
+        cmocka_unit_test(test_simplify),      cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_common),        cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_sink),          cmocka_unit_test(test_schedule),
+        cmocka_unit_test(test_recompute),     cmocka_unit_test(test_fuse),
+        cmocka_unit_test(test_fuse_products), cmocka_unit_test(test_fuse_waits),
+        cmocka_unit_test(test_pool),          cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_refusal),
     };
     return cmocka_run_group_tests_name("passes", tests, NULL, NULL);
 }

@@ -43,6 +43,12 @@ static void test_rows(void **state) {
             assert_true(row->flops == 2.0 * ROWS * DEEP * COLUMNS);
             assert_true(row->bytes == 4.0 * (ROWS * DEEP + DEEP * COLUMNS + ROWS * COLUMNS));
         }
+        if (!strcmp(row->operators, "dot+mul+tanh")) { /* generated */
+            product = group = true;
+            assert_string_equal(row->scope, "layer");
+            assert_true(row->flops > 2.0 * ROWS * (DEEP + 1) * COLUMNS - 1);
+            assert_true(row->bytes == 4.0 * (ROWS * DEEP + DEEP * COLUMNS + ROWS * COLUMNS));
+        }
         if (!strcmp(row->operators, "mul+tanh")) {
             group = true; /* the product between them stays in scratch */
             assert_true(row->bytes < 4.0 * 3 * ROWS * COLUMNS);

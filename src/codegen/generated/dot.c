@@ -15,7 +15,6 @@
 enum {
     MOST_ROWS = 12,
     MOST_WIDTH = 8,
-    MOST_DEPTH = 4096, /* of one chain of sums, and of a panel */
     INNER_ROWS = 4,
     INNER_MOST = 8, /* up to so many rows w is not worth turning, if it is not shallow: */
     SHALLOW = 128,
@@ -24,7 +23,12 @@ enum {
     UNIT = 60000,   /* ... that are worth a call of their own */
     FINE_UNIT = 20000,
     UNITS = 16, /* of a product, so that threads end together */
-    FINE_UNITS = 64
+    FINE_UNITS = 64,
+    VARIANTS = 4,        /* of a form: masked or not, fetching or not */
+    FETCHES = 512,       /* lines of a tile */
+    BLOCK_FLOATS = 8192, /* of y, that are finished at a time: they stay in the nearest cache */
+    GROUP_BYTES =
+        256 << 10 /* of the panels that are gone over for that: so do they, in the next one */
 };
 
 typedef void (*dot_kernel)(void *arguments, int64_t begin, int64_t end);
@@ -32,8 +36,8 @@ typedef void (*dot_kernel)(void *arguments, int64_t begin, int64_t end);
 /* What the context keeps: kernels by their form, and scratch for turned panels. */
 typedef struct dots {
     const machine_target *target;
-    dot_kernel at[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][2];
-    bool tried[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][2];
+    dot_kernel at[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][VARIANTS];
+    bool tried[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][VARIANTS];
     char *scratch;
     size_t scratch_bytes;
 } dots;
@@ -73,7 +77,8 @@ typedef struct job {
     const matrix_product *m;
     const float *x;
     const float *w;
-    float *y;
+    float *y; /* NULL: in blocks, to the finish */
+    const dot_finish *finish;
     int64_t batch, rows, columns, depth;
     int64_t x_row, x_depth, w_depth, w_column, y_row;
     dot_kind kind; /* not DOT_TURN */
@@ -83,7 +88,8 @@ typedef struct job {
     /* DOT_OUTER: panels of vectors of columns, blocks of rows. DOT_INNER: panels of rows, blocks of
      * columns. */
     division panels, blocks;
-    int64_t parts;                   /* of the blocks of a panel, a unit each */
+    division groups; /* of panels, that are finished together: long rows, one panel otherwise */
+    int64_t parts;   /* of the blocks of a panel, a unit each */
     dot_kernel kernel[2][2], turner; /* [last panel][last block] */
     size_t panel_floats;
     atomic_int slots;
@@ -99,7 +105,7 @@ static int most_rows(const machine_target *target, int64_t width) {
 /* Cycles of a tile for one depth, about: multiply-adds, loads (spread ones are half the work), or the
  * wait for sums; and what a tile costs besides, spread over the depth. */
 static double tile_cost(int64_t rows, int64_t width, int64_t depth) {
-    dot_form form = {DOT_OUTER, (int)rows, (int)width, false};
+    dot_form form = {DOT_OUTER, (int)rows, (int)width, false, false};
     double sums = (double)(rows * width), loads = (double)width + 0.5 * (double)rows;
     double wait = 4.0 / dot_chains(&form), most = sums > loads ? sums : loads;
     if (wait > most) most = wait;
@@ -159,12 +165,24 @@ static void swap_sides(job *j) {
     j->y_row = j->columns;
 }
 
+/* Panels whose results are finished together: what is read and written with them then lies side by side. */
+static void choose_groups(job *j) {
+    int64_t most = 1, columns = j->panels.step * j->lanes;
+    if (j->finish && j->kind == DOT_OUTER && !j->turned) {
+        int64_t panel_bytes = j->depth * columns * (int64_t)sizeof(float);
+        most = BLOCK_FLOATS / (j->blocks.step * columns);
+        if (most > GROUP_BYTES / panel_bytes) most = GROUP_BYTES / panel_bytes;
+        if (most < 1) most = 1;
+    }
+    j->groups = divide(j->panels.count, most);
+}
+
 static void choose_units(job *j) {
     double operations = 2.0 * (double)j->rows * (double)j->columns * (double)j->depth;
-    double panel = operations / (double)j->panels.count;
+    double panel = operations / (double)j->groups.count;
     /* Of two panels each thread would have one, and fetch ahead into the other's results. */
-    j->across = j->kind == DOT_OUTER && !j->turned && j->panels.count == 2;
-    int64_t panels = j->batch * j->panels.count, wanted = j->across ? FINE_UNITS : UNITS;
+    j->across = j->kind == DOT_OUTER && !j->turned && j->groups.count == 2;
+    int64_t panels = j->batch * j->groups.count, wanted = j->across ? FINE_UNITS : UNITS;
     int64_t parts = (wanted + panels - 1) / panels, unit = j->across ? FINE_UNIT : UNIT;
     if (parts > panel / (double)unit) parts = (int64_t)(panel / (double)unit);
     if (parts > 1) parts += parts % 2;
@@ -180,7 +198,7 @@ static size_t panel_floats(const job *j) {
 
 static bool choose(job *j) {
     j->lanes = j->dots->target->vector_bytes / 4;
-    if (j->depth > MOST_DEPTH || j->depth < 1) return false;
+    if (j->depth > PRODUCT_DEPTH || j->depth < 1) return false;
     if (j->w_column == 1 || j->columns == 1) {
         j->kind = DOT_OUTER;
     } else if (j->w_depth == 1 || j->depth == 1) {
@@ -200,6 +218,7 @@ static bool choose(job *j) {
     } else {
         choose_outer(j);
     }
+    choose_groups(j);
     choose_units(j);
     j->panel_floats = j->turned ? panel_floats(j) : 0;
     return true;
@@ -210,12 +229,15 @@ static bool choose(job *j) {
 static dot_form form_of(const job *j, int last_panel, int last_block) {
     int panel = (int)(last_panel ? j->panels.last : j->panels.step);
     int block = (int)(last_block ? j->blocks.last : j->blocks.step);
-    if (j->kind == DOT_INNER) return (dot_form){DOT_INNER, panel, block, false};
-    return (dot_form){DOT_OUTER, block, panel, last_panel && j->columns % j->lanes};
+    if (j->kind == DOT_INNER) return (dot_form){DOT_INNER, panel, block, false, false};
+    bool fetches = j->finish && j->finish->fetch;
+    return (dot_form){DOT_OUTER, block, panel, last_panel && j->columns % j->lanes, fetches};
 }
 
+static int variant_of(const dot_form *f) { return f->masked + 2 * f->fetches; }
+
 static dot_kernel *place_of(dots *d, const dot_form *f) {
-    return &d->at[f->kind][f->rows][f->width][f->masked];
+    return &d->at[f->kind][f->rows][f->width][variant_of(f)];
 }
 
 /* The machine code of forms that were never asked for. */
@@ -226,7 +248,7 @@ static tw_status make(tw_context *context, dots *d, int n, const dot_form *forms
     tw_status status = TW_OK;
     for (int i = 0; i < n && !status; i++) {
         const dot_form *f = &forms[i];
-        bool *tried = &d->tried[f->kind][f->rows][f->width][f->masked];
+        bool *tried = &d->tried[f->kind][f->rows][f->width][variant_of(f)];
         if (*tried) continue;
         text[i] = dot_text(context, f, d->target);
         if (!text[i]) status = TW_ERR_MEMORY;
@@ -235,7 +257,7 @@ static tw_status make(tw_context *context, dots *d, int n, const dot_form *forms
     if (!status && any) status = machine_code_get(context, n, (const char *const *)text, code);
     for (int i = 0; i < n; i++) {
         const dot_form *f = &forms[i];
-        if (text[i] && status) d->tried[f->kind][f->rows][f->width][f->masked] = false;
+        if (text[i] && status) d->tried[f->kind][f->rows][f->width][variant_of(f)] = false;
         /* ISO C has no cast for this. */
         if (text[i] && !status) memcpy(place_of(d, f), &code[i], sizeof code[i]);
         tw_string_free(context, text[i]);
@@ -248,7 +270,7 @@ static tw_status find_kernels(tw_context *context, job *j) {
     int n = 0;
     bool missing = false;
     for (int i = 0; i < 4; i++) form[n++] = form_of(j, i / 2 || j->panels.count == 1, i % 2);
-    if (j->turned) form[n++] = (dot_form){DOT_TURN, 1, 1, false};
+    if (j->turned) form[n++] = (dot_form){DOT_TURN, 1, 1, false, false};
     for (int i = 0; i < n; i++) missing = missing || !*place_of(j->dots, &form[i]);
     tw_status status = missing ? make(context, j->dots, n, form) : TW_OK;
     for (int i = 0; i < n && !status; i++) {
@@ -263,11 +285,12 @@ static tw_status find_scratch(tw_context *context, job *j) {
     dots *d = j->dots;
     size_t bytes = (size_t)context->threads * j->panel_floats * sizeof(float);
     if (bytes <= d->scratch_bytes) return TW_OK;
+    char *larger = context_allocate_aligned(context, bytes);
+    if (!larger) return TW_ERR_MEMORY; /* who has made ready relies on what there is */
     context_release_aligned(context, d->scratch);
-    d->scratch_bytes = 0;
-    d->scratch = context_allocate_aligned(context, bytes);
-    if (d->scratch) d->scratch_bytes = bytes;
-    return d->scratch ? TW_OK : TW_ERR_MEMORY;
+    d->scratch = larger;
+    d->scratch_bytes = bytes;
+    return TW_OK;
 }
 
 /* ---- the walk ---- */
@@ -289,21 +312,21 @@ static dot_arguments panel_arguments(const job *j, int64_t b, int64_t p) {
     const int64_t *w_stride = j->swapped ? m->x_stride : m->w_stride;
     dot_arguments a = {.x = j->x + batch_offset(m, x_stride, b),
                        .w = j->w + batch_offset(m, w_stride, b),
-                       .y = j->y + b * j->rows * j->columns,
                        .depth = j->depth,
                        .x_row = j->x_row,
                        .x_depth = j->x_depth,
                        .y_row = j->y_row};
     int64_t first = p * j->panels.step;
+    if (j->y) a.y = j->y + b * j->rows * j->columns;
     if (j->kind == DOT_INNER) {
         a.x += first * j->x_row;
-        a.y += first * j->y_row;
+        if (j->y) a.y += first * j->y_row;
         a.w_step = j->w_column;
         return a;
     }
     first *= j->lanes;
     a.w += first * j->w_column;
-    a.y += first;
+    if (j->y) a.y += first;
     a.w_step = j->w_depth;
     a.columns = (j->columns - 1) % j->lanes + 1;
     return a;
@@ -323,21 +346,79 @@ static void turn(const job *j, dot_arguments *a, int64_t p, float *panel) {
     a->w_step = to.y_row;
 }
 
-/* Blocks begin..end-1 of a panel. */
-static void run_blocks(const job *j, dot_arguments *a, bool last_panel, int64_t begin,
-                       int64_t end) {
-    int64_t whole = j->blocks.count - (j->blocks.last < j->blocks.step);
-    if (begin < whole) j->kernel[last_panel][0](a, begin, end < whole ? end : whole);
-    if (end <= whole) return;
-    int64_t first = whole * j->blocks.step;
-    if (j->kind == DOT_INNER) {
+/* The arguments moved on by `count` blocks of the usual size; y as far as it is there. */
+static void move_on(const job *j, dot_arguments *a, int64_t count) {
+    int64_t first = count * j->blocks.step;
+    bool inner = j->kind == DOT_INNER;
+    if (inner)
         a->w += first * a->w_step;
-        a->y += first;
-    } else {
+    else
         a->x += first * a->x_row;
-        a->y += first * a->y_row;
-    }
+    if (a->y) a->y += inner ? first : first * a->y_row;
+    if (a->fetch) a->first_fetch += count * j->depth;
+}
+
+/* Blocks first..first+count-1 of a panel, the first of which `a` stands at. */
+static void run_blocks(const job *j, dot_arguments *a, bool last_panel, int64_t first,
+                       int64_t count) {
+    bool shorter = first + count == j->blocks.count && j->blocks.last < j->blocks.step;
+    int64_t whole = count - shorter;
+    if (whole) j->kernel[last_panel][0](a, 0, whole);
+    if (!shorter) return;
+    move_on(j, a, whole);
     j->kernel[last_panel][1](a, 0, 1);
+}
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Where blocks first..first+count-1 of panels p..p+panels-1 of matrix b are in y; the step is that of memory for
+ * them alone. */
+static dot_block block_at(const job *j, int64_t b, int64_t p, int64_t panels, int64_t first,
+                          int64_t count) {
+    bool inner = j->kind == DOT_INNER;
+    int64_t unit = j->panels.step * (inner ? 1 : j->lanes), from = first * j->blocks.step;
+    int64_t to = least(from + count * j->blocks.step, j->blocks.extent);
+    int64_t across = least(panels * unit, (inner ? j->rows : j->columns) - p * unit);
+    if (inner) return (dot_block){b * j->rows + p * unit, across, from, to - from, to - from};
+    return (dot_block){b * j->rows + from, to - from, p * unit, across, panels * unit};
+}
+
+/* What is wanted after these blocks of a group's first panel, and further on of the others. */
+static int64_t lines_of(const job *j, int64_t b, int64_t p, int64_t first, int64_t count,
+                        const void **line) {
+    dot_block at = block_at(j, b, p, 1, first, count);
+    int64_t most = least(FETCHES, count * j->depth);
+    return j->finish->fetch(j->finish->state, &at, line, (int)most);
+}
+
+/* Blocks first..first+count-1 of a group's panels, each few finished as soon as they are there. `turned`: the
+ * arguments of its one panel. */
+static void finish_group(const job *j, const dot_arguments *turned, int64_t b, int64_t group,
+                         int64_t first, int64_t count) {
+    _Alignas(64) float numbers[BLOCK_FLOATS];
+    const void *line[FETCHES];
+    bool fetches = j->kind == DOT_OUTER && j->finish->fetch;
+    int64_t begin = group * j->groups.step, end = least(begin + j->groups.step, j->groups.extent);
+    dot_block one = block_at(j, b, begin, end - begin, first, 1);
+    int64_t each = BLOCK_FLOATS /
+                   (j->kind == DOT_INNER ? one.rows * j->blocks.step : j->blocks.step * one.step);
+    for (int64_t stop = first + count; first < stop; first += each) {
+        int64_t some = least(each, stop - first);
+        dot_block all = block_at(j, b, begin, end - begin, first, some);
+        int64_t lines = fetches ? lines_of(j, b, begin, first, some, line) : 0;
+        for (int64_t p = begin; p < end; p++) {
+            dot_arguments a = turned ? *turned : panel_arguments(j, b, p);
+            int64_t columns = (p - begin) * j->panels.step * j->lanes; /* DOT_INNER has one panel */
+            move_on(j, &a, first);
+            a.y = numbers + columns;
+            a.y_row = all.step;
+            a.fetch = line;
+            a.last_fetch = lines - 1;
+            a.fetch_offset = columns * (int64_t)sizeof(float);
+            run_blocks(j, &a, p == j->panels.count - 1, first, some);
+        }
+        j->finish->take(j->finish->state, &all, numbers);
+    }
 }
 
 static void run_units(void *argument, int64_t begin, int64_t end) {
@@ -349,11 +430,12 @@ static void run_units(void *argument, int64_t begin, int64_t end) {
                 (size_t)atomic_fetch_add(&j->slots, 1) * j->panel_floats;
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t of = unit / j->parts, part = unit % j->parts;
-        int64_t b = of / j->panels.count, p = of % j->panels.count;
+        int64_t b = of / j->groups.count, group = of % j->groups.count;
         if (j->across) {
-            p = unit % j->panels.count;
-            part = unit / j->panels.count % j->parts;
+            group = unit % j->groups.count;
+            part = unit / j->groups.count % j->parts;
         }
+        int64_t p = group * j->groups.step; /* the group's only one, unless it is finished */
         dot_arguments a = panel_arguments(j, b, p);
         if (j->turned && held != of) {
             turn(j, &a, p, panel);
@@ -362,28 +444,58 @@ static void run_units(void *argument, int64_t begin, int64_t end) {
             a.w_step = (p == j->panels.count - 1 ? j->panels.last : j->panels.step) * j->lanes;
         }
         held = of;
-        int64_t blocks = j->blocks.count;
-        run_blocks(j, &a, p == j->panels.count - 1, part * blocks / j->parts,
-                   (part + 1) * blocks / j->parts);
+        int64_t first = part * j->blocks.count / j->parts;
+        int64_t count = (part + 1) * j->blocks.count / j->parts - first;
+        if (j->finish) {
+            finish_group(j, j->turned ? &a : NULL, b, group, first, count);
+        } else {
+            move_on(j, &a, first);
+            run_blocks(j, &a, p == j->panels.count - 1, first, count);
+        }
     }
+}
+
+/* The tiles, their code and their scratch. */
+static tw_status prepare(tw_context *context, job *j) {
+    j->dots = dots_of(context);
+    if (!j->dots) return TW_ERR_MEMORY;
+    if (!j->dots->target) return TW_ERR_UNSUPPORTED;
+    set_geometry(j);
+    swap_sides(j);
+    if (!choose(j)) return TW_ERR_UNSUPPORTED;
+    tw_status status = find_kernels(context, j);
+    return status ? status : find_scratch(context, j);
+}
+
+static tw_status run(tw_context *context, job *j) {
+    tw_status status = prepare(context, j);
+    if (status) return status;
+    int64_t units = j->batch * j->groups.count * j->parts;
+    /* What is read once counts too: a multiply-add is cheaper than its operand from memory. */
+    double work = (double)(j->batch * j->columns * j->depth) * (2.0 * (double)j->rows + 16);
+    double threads = work / GRAIN < context->threads ? work / GRAIN : context->threads;
+    int64_t ranges = threads < 1 ? 1 : (int64_t)threads, grain = (units + ranges - 1) / ranges;
+    tw_parallel_for(context, units, grain, run_units, j);
+    return TW_OK;
 }
 
 tw_status generated_dot(tw_context *context, const matrix_product *m, const float *x,
                         const float *w, float *y) {
-    job j = {.dots = dots_of(context), .m = m, .x = x, .w = w, .y = y};
-    if (!j.dots) return TW_ERR_MEMORY;
-    if (!j.dots->target) return TW_ERR_UNSUPPORTED;
-    set_geometry(&j);
-    swap_sides(&j);
-    if (!choose(&j)) return TW_ERR_UNSUPPORTED;
-    tw_status status = find_kernels(context, &j);
-    if (!status) status = find_scratch(context, &j);
-    if (status) return status;
-    int64_t units = j.batch * j.panels.count * j.parts;
-    /* What is read once counts too: a multiply-add is cheaper than its operand from memory. */
-    double work = (double)(j.batch * j.columns * j.depth) * (2.0 * (double)j.rows + 16);
-    double threads = work / GRAIN < context->threads ? work / GRAIN : context->threads;
-    int64_t ranges = threads < 1 ? 1 : (int64_t)threads, grain = (units + ranges - 1) / ranges;
-    tw_parallel_for(context, units, grain, run_units, &j);
-    return TW_OK;
+    job j = {.m = m, .x = x, .w = w, .y = y};
+    return run(context, &j);
+}
+
+tw_status generated_dot_finished(tw_context *context, const matrix_product *m, const float *x,
+                                 const float *w, const dot_finish *finish) {
+    job j = {.m = m, .x = x, .w = w, .finish = finish};
+    return run(context, &j);
+}
+
+tw_status generated_dot_prepare(tw_context *context, const matrix_product *m,
+                                const dot_finish *finish, int64_t *rows, int64_t *columns) {
+    job j = {.m = m, .finish = finish};
+    tw_status status = prepare(context, &j);
+    *rows = j.batch * j.rows;
+    *columns = j.columns;
+    return status;
 }

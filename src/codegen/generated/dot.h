@@ -2,7 +2,7 @@
 #ifndef CODEGEN_GENERATED_DOT_H
 #define CODEGEN_GENERATED_DOT_H
 
-#include "codegen/product.h"
+#include "ops/product.h"
 
 /*
  * y = x w in f32. TW_ERR_UNSUPPORTED, without a message, where there is no generated code or the shape is
@@ -10,5 +10,29 @@
  */
 tw_status generated_dot(tw_context *context, const matrix_product *m, const float *x,
                         const float *w, float *y);
+
+/* A block of y, its rows counted over the whole batch; `step` numbers from row to row where it is kept. */
+typedef struct dot_block {
+    int64_t row, rows, column, columns, step;
+} dot_block;
+
+/* Who takes y block by block, as soon as a block is there, so that y itself is never written. */
+typedef struct dot_finish {
+    /* Addresses in list[], at most so many, of lines of f32 that it is going to read for the block: they are
+     * fetched while it is computed, and for the next columns as much further on. Gives how many; NULL for
+     * none ever. */
+    int (*fetch)(const void *state, const dot_block *at, const void **list, int most);
+    void (*take)(const void *state, const dot_block *at, const float *block);
+    const void *state;
+} dot_finish;
+
+/*
+ * Makes ready whatever generated_dot_finished needs, which then does not fail; gives the extents of y as blocks
+ * count them: one column is one row. TW_ERR_UNSUPPORTED as above.
+ */
+tw_status generated_dot_prepare(tw_context *context, const matrix_product *m,
+                                const dot_finish *finish, int64_t *rows, int64_t *columns);
+tw_status generated_dot_finished(tw_context *context, const matrix_product *m, const float *x,
+                                 const float *w, const dot_finish *finish);
 
 #endif

@@ -24,15 +24,17 @@ typedef struct tile {
 /* ---- arguments ---- */
 
 static void write_head(tile *t, const machine_target *target) {
-    static const char *const names[] = {"x",       "w",      "y",     "depth",  "x_row",
-                                        "x_depth", "w_step", "y_row", "columns"};
+    static const char *const names[] = {
+        "x",     "w",       "y",     "depth",      "x_row",        "x_depth",    "w_step",
+        "y_row", "columns", "fetch", "last_fetch", "fetch_offset", "first_fetch"};
     text_add(&t->out,
              "%sdefine void @kernel(ptr noalias %%arguments, i64 %%begin, i64 %%end) #0 {\n",
              target->preamble);
     text_add(&t->out, "entry:\n");
-    for (int i = 0; i < 9; i++) {
+    for (int i = 0; i < (t->form->fetches ? 13 : 9); i++) {
         LINE("%%at.%s = getelementptr i64, ptr %%arguments, i64 %d\n", names[i], i);
-        LINE("%%%s = load %s, ptr %%at.%s, align 8\n", names[i], i < 3 ? "ptr" : "i64", names[i]);
+        LINE("%%%s = load %s, ptr %%at.%s, align 8\n", names[i], i < 3 || i == 9 ? "ptr" : "i64",
+             names[i]);
     }
 }
 
@@ -112,6 +114,18 @@ static void write_tree(tile *t, const char *from) {
 
 /* ---- DOT_OUTER ---- */
 
+/* The line of this depth: one at a time, as many at once would wait for one another. */
+static void write_fetch(tile *t, const char *label, const char *body, int u) {
+    LINE("%%fu.%s.%d = add nsw i64 %%d.%s, %d\n", body, u, label, u);
+    LINE("%%fd.%s.%d = add nsw i64 %%fu.%s.%d, %%fetched\n", body, u, body, u);
+    LINE("%%fi.%s.%d = call i64 @llvm.smin.i64(i64 %%fd.%s.%d, i64 %%last_fetch)\n", body, u, body,
+         u);
+    LINE("%%fa.%s.%d = getelementptr ptr, ptr %%fetch, i64 %%fi.%s.%d\n", body, u, body, u);
+    LINE("%%fp.%s.%d = load ptr, ptr %%fa.%s.%d, align 8\n", body, u, body, u);
+    LINE("%%fo.%s.%d = getelementptr i8, ptr %%fp.%s.%d, i64 %%fetch_offset\n", body, u, body, u);
+    LINE("call void @llvm.prefetch.p0(ptr %%fo.%s.%d, i32 0, i32 3, i32 1)\n", body, u);
+}
+
 /* One depth: names for loop body `body`, chain u; %px.LABEL and %pw.LABEL are where it begins. */
 static void write_outer_step(tile *t, const char *label, const char *body, int u) {
     const dot_form *f = t->form;
@@ -138,6 +152,7 @@ static void write_outer_step(tile *t, const char *label, const char *body, int u
              "i32> zeroinitializer\n",
              body, u, i, n, body, u, i, n, n);
     }
+    if (f->fetches) write_fetch(t, label, body, u);
     write_products(t, label, body, u);
 }
 
@@ -210,6 +225,10 @@ static void write_outer(tile *t) {
         LINE("%%px%d.start = getelementptr float, ptr %%px%d.start, i64 %%x_next\n", p, p - 1);
     LINE("%%y.offset = mul nsw i64 %%block, %%y_block\n");
     LINE("%%y.start = getelementptr float, ptr %%y, i64 %%y.offset\n");
+    if (f->fetches) {
+        LINE("%%fetched.before = mul nsw i64 %%block, %%depth\n");
+        LINE("%%fetched = add nsw i64 %%fetched.before, %%first_fetch\n");
+    }
     LINE("br label %%loop\n");
     write_outer_loop(t, "loop", "body", "start", NULL, "whole",
                      t->chains > 1 ? "rest.enter" : "done", t->chains);

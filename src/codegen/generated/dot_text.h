@@ -18,9 +18,10 @@ typedef enum dot_kind {
 
 typedef struct dot_form {
     dot_kind kind;
-    int rows;    /* of x at a time */
-    int width;   /* DOT_OUTER: vectors of columns; DOT_INNER: columns */
-    bool masked; /* DOT_OUTER: the last vector has fewer columns */
+    int rows;     /* of x at a time */
+    int width;    /* DOT_OUTER: vectors of columns; DOT_INNER: columns */
+    bool masked;  /* DOT_OUTER: the last vector has fewer columns */
+    bool fetches; /* DOT_OUTER: ... and at each depth a line is fetched that is wanted after */
 } dot_form;
 
 typedef struct dot_arguments {
@@ -32,6 +33,9 @@ typedef struct dot_arguments {
     int64_t x_row, x_depth, w_step, y_row;
     int64_t
         columns; /* DOT_OUTER: of the last vector; DOT_TURN: of the panel, for the others none */
+    const void *const *fetch; /* what is fetched, the last one again and again; at least one */
+    int64_t last_fetch, fetch_offset; /* ... so many bytes on */
+    int64_t first_fetch;              /* of block 0's first depth; each block goes on */
 } dot_arguments;
 
 /* Chains of sums that follow one another: they are added in a fixed tree, so it is part of the bits. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "ir/derive.h"
+#include "ir/dimension.h"
 #include "ir/expression.h"
 
 enum {
@@ -59,12 +60,11 @@ static bool count_flops(generated *g, const tw_graph *function) {
 }
 
 static const char *name_of(const nest *n, arena *memory) {
-    char name[96];
-    size_t length = 0;
-    *name = '\0';
+    char name[96] = "";
+    size_t length = n->product ? strlen(strcpy(name, n->product->op->name)) : 0;
     for (size_t i = 0; i < n->function->nodes.count; i++) {
         const node *it = &n->function->nodes.at[i];
-        if (!it->n_operands || node_is(it, "broadcast")) continue;
+        if (!it->n_operands || node_is(it, "broadcast") || it == n->product) continue;
         const char *word = it->op->name;
         size_t more = strlen(word) + (length > 0);
         if (length + more + 4 >= sizeof name) {
@@ -75,6 +75,27 @@ static const char *name_of(const nest *n, arena *memory) {
             (size_t)snprintf(name + length, sizeof name - length, "%s%s", length ? "+" : "", word);
     }
     return arena_copy_string(memory, name);
+}
+
+static int input_of(const tw_graph *function, uint32_t value) {
+    int i = 0;
+    while (function->inputs.at[i] != value) i++; /* the nest has looked */
+    return i;
+}
+
+static generated_product *product_in(const nest *n, arena *memory) {
+    const node *it = n->product;
+    generated_product *made = arena_allocate(memory, 1, sizeof *made);
+    size_t count = (size_t)operator_attr_count(it->op);
+    tw_attr *attr = arena_allocate(memory, count + 1, sizeof *attr);
+    if (!made || !attr) return NULL;
+    memcpy(attr, it->attr, count * sizeof *attr); /* lists and numbers, without pointers */
+    *made = (generated_product){.op = it->op,
+                                .attr = attr,
+                                .type = n->function->values.at[it->first_result].type,
+                                .load = nest_load_of_product(n)};
+    for (int k = 0; k < 2; k++) made->operand[k] = input_of(n->function, it->operand[k]);
+    return made;
 }
 
 /* NULL when there is no text; *status tells whether that is a failure. */
@@ -90,8 +111,27 @@ static generated *describe(tw_context *context, tw_graph *function, const machin
     g->weight = weigh(&g->nest, memory);
     g->name = name_of(&g->nest, memory);
     if (!g->name || !count_flops(g, function)) *status = TW_ERR_MEMORY;
+    if (g->nest.product && !(g->product = product_in(&g->nest, memory))) *status = TW_ERR_MEMORY;
     g->nest.function = NULL;
+    g->nest.product = NULL;
     return g;
+}
+
+/* Where all extents are known, the product's code is made now, and whether it can fail is known. */
+static tw_status settle_product(tw_context *context, generated *g, tw_graph *function) {
+    generated_product *product = g->product;
+    matrix_product m = {0};
+    int64_t extent[TW_MAX_RANK];
+    tw_type operand[2];
+    bool known = true;
+    for (int k = 0; k < 2; k++) {
+        operand[k] = function->values.at[function->inputs.at[product->operand[k]]].type;
+        known = known && shape_known(operand[k].shape);
+    }
+    if (!known) return TW_OK;
+    for (int axis = 0; axis < g->nest.n_axes; axis++) extent[axis] = nest_extent(&g->nest, axis);
+    const tw_signature dot = {context, product->op, 2, 1, operand, &product->type, product->attr};
+    return generated_product_prepare(g, &dot, extent, &m, &product->sure);
 }
 
 tw_status generated_make(tw_context *context, int n, tw_graph *const *functions, arena *memory,
@@ -110,6 +150,8 @@ tw_status generated_make(tw_context *context, int n, tw_graph *const *functions,
         else
             out[i] = NULL;
         if (text) tw_string_free(context, text[i]);
+        if (!status && out[i] && out[i]->product)
+            status = settle_product(context, out[i], functions[i]);
     }
     context_release(context, text);
     context_release(context, code);
@@ -159,7 +201,8 @@ void generated_bind(const generated *g, const int64_t *extent, generated_call *o
     }
     int64_t elements = kept * reduced, each;
     if (n->form == NEST_ELEMENTS) {
-        step = extent[inner] > BLOCK ? BLOCK : extent[inner] ? extent[inner] : 1;
+        bool rows = g->product && inner; /* a unit each */
+        step = extent[inner] > BLOCK && !rows ? BLOCK : extent[inner] ? extent[inner] : 1;
         out->pieces = quotient_up(extent[inner], step);
         out->units = extent[inner] ? kept / extent[inner] * out->pieces : 0;
         each = step;

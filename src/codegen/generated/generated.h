@@ -2,9 +2,20 @@
 #ifndef CODEGEN_GENERATED_GENERATED_H
 #define CODEGEN_GENERATED_GENERATED_H
 
+#include "codegen/generated/dot.h"
 #include "codegen/generated/kernel.h"
 
 typedef void (*generated_kernel)(void *arguments, int64_t begin, int64_t end);
+
+/* The dot whose result the kernel reads: computed before it, or block by block together with it. */
+typedef struct generated_product {
+    const tw_operator *op;
+    const tw_attr *attr;
+    int operand[2]; /* inputs of the function */
+    tw_type type;   /* of its result */
+    int load;       /* of the nest, by which the kernel reads it */
+    bool sure;      /* it runs in blocks, and can't fail */
+} generated_product;
 
 typedef struct generated {
     nest nest; /* its function is gone */
@@ -12,8 +23,9 @@ typedef struct generated {
     int tile;   /* columns of a unit */
     int weight; /* operations on each element, about */
     double element_flops,
-        row_flops;    /* as tw_cost counts: of each element, of each result of its axes */
-    const char *name; /* "mul+add+tanh" */
+        row_flops;              /* as tw_cost counts: of each element, of each result of its axes */
+    const char *name;           /* "mul+add+tanh" */
+    generated_product *product; /* NULL without one */
 } generated;
 
 /*
@@ -35,5 +47,15 @@ void generated_bind(const generated *g, const int64_t *extent, generated_call *o
 static inline double generated_flops(const generated *g, const generated_call *call) {
     return g->element_flops * (double)call->elements + g->row_flops * (double)call->kept;
 }
+
+/*
+ * Whether the product of g can run block by block with the kernel, for types that are known; extent[] is of the
+ * nest's axes. All that it takes is made ready. TW_ERR_MEMORY alone is a failure.
+ */
+tw_status generated_product_prepare(const generated *g, const tw_signature *dot,
+                                    const int64_t *extent, matrix_product *m, bool *blocks);
+/* x w, and of each block all the rest; slots with all pointers but the product's. */
+tw_status generated_product_run(tw_context *context, const generated *g, const matrix_product *m,
+                                const generated_call *call, const float *x, const float *w);
 
 #endif

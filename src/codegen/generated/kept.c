@@ -12,16 +12,20 @@ enum {
     MOST_PASSES = 32
 };
 
-static bool is_dear(writer *w, const node *it) {
+int write_weight(writer *w, const node *it) {
     const tw_graph *f = w->n->function;
     tw_type operand[TW_SCALAR_OPERANDS];
     expression e;
-    if (it->op->meaning != TW_MEANS_SCALAR) return false;
+    if (it->op->meaning != TW_MEANS_SCALAR) return 0;
     for (int k = 0; k < it->n_operands; k++) operand[k] = f->values.at[it->operand[k]].type;
-    tw_type result = f->values.at[it->first_result].type;
-    return result.dtype != TW_BOOL &&
-           expression_of(it->op, it->n_operands, operand, result, it->attr, &w->memory, &e) &&
-           (int)e.count - it->n_operands >= DEAR;
+    bool has = expression_of(it->op, it->n_operands, operand, f->values.at[it->first_result].type,
+                             it->attr, &w->memory, &e);
+    return has ? (int)e.count - it->n_operands : 0;
+}
+
+static bool is_dear(writer *w, const node *it) {
+    return w->n->function->values.at[it->first_result].type.dtype != TW_BOOL &&
+           write_weight(w, it) >= DEAR;
 }
 
 /* The local array of a value, if there is room: whole vectors. */

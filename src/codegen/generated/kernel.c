@@ -2,6 +2,13 @@
 #include "codegen/generated/writer.h"
 #include "ir/dimension.h"
 
+enum {
+    LONG = 16, /* steps of expressions */
+    VERY_LONG = 48,
+    NARROW = 256,    /* elements of a row */
+    STREAM = 8 << 20 /* elements of a result that no cache holds until it is read */
+};
+
 static const node *node_at(const writer *w, size_t i) { return &w->n->function->nodes.at[i]; }
 
 static bool is_reduction(const node *it) { return node_is(it, "reduce"); }
@@ -54,7 +61,10 @@ static void write_vector(writer *w, int phase, int v, int sums) {
         if (!value[i]) continue;
         tw_dtype dtype = w->n->store[i].dtype;
         uint32_t at = write_element(w, w->base_store[i], w->inner, dtype);
-        write_store(w, dtype, value[i], at, true, w->mask);
+        if (w->streams && !w->mask)
+            write_streaming_store(w, dtype, value[i], at);
+        else
+            write_store(w, dtype, value[i], at, true, w->mask);
     }
 }
 
@@ -147,6 +157,12 @@ static uint32_t write_least(writer *w, uint32_t a, uint32_t b) {
 static void write_elements_unit(writer *w, uint32_t unit) {
     int inner = w->n->n_axes - 1;
     uint32_t block = unit, outer = ((1u << w->n->n_axes) - 1) & ~(1u << inner);
+    if (w->n->product && outer) { /* rows of blocks are short, and a division takes long */
+        write_places(w, outer, unit);
+        write_bases(w, inner, 0);
+        write_vectors(w, 0, write_integer(w, 0), write_extent(w, inner));
+        return;
+    }
     if (outer) {
         uint32_t blocks = write_slot(w, kernel_slot(w->n, KERNEL_PIECES));
         block = write_rest(w, unit, blocks);
@@ -358,7 +374,22 @@ static void write_kernel(writer *w) {
     case NEST_COLUMNS: write_columns_unit(w, units.index); break;
     }
     write_loop_end(w, &units);
+    if (w->streams) write_line(w, "  fence seq_cst"); /* others may read it now */
     write_line(w, "  ret void");
+}
+
+/* Where a vector's operations wait for one another so long that the CPU runs out of others to do,
+ * several vectors go side by side. Tiles of columns do so already. */
+static int split_of(writer *w) {
+    const tw_graph *f = w->n->function;
+    int64_t extent = nest_extent(w->n, w->n->n_axes - 1);
+    int steps = 0;
+    for (size_t i = 0; i < f->nodes.count; i++)
+        if (f->nodes.at[i].n_operands && !w->n->row[f->nodes.at[i].first_result])
+            steps += write_weight(w, &f->nodes.at[i]);
+    bool narrow = extent >= 0 && extent < NARROW;
+    if (w->n->form == NEST_COLUMNS || narrow) return 0;
+    return steps >= VERY_LONG ? 2 : steps >= LONG;
 }
 
 static bool start(writer *w, tw_context *context, const nest *n, const machine_target *target) {
@@ -366,7 +397,7 @@ static bool start(writer *w, tw_context *context, const nest *n, const machine_t
     *w = (writer){.context = context, .n = n};
     arena_start(&w->memory, context);
     w->entry.context = w->body.context = context;
-    w->code = (vector_code){&w->body, lanes_of(target), 1};
+    w->code = (vector_code){&w->body, lanes_of(target), 1, 0};
     w->tile = tile_vectors(n, target);
     w->splat_value = arena_allocate(&w->memory, values, sizeof *w->splat_value);
     w->body_value = arena_allocate(&w->memory, values, sizeof *w->body_value);
@@ -378,6 +409,9 @@ static bool start(writer *w, tw_context *context, const nest *n, const machine_t
         w->sum[v] = arena_allocate(&w->memory, nodes, sizeof **w->sum);
         good = good && w->unit_value[v] && w->sum[v];
     }
+    if (good) w->code.split = split_of(w);
+    w->streams = n->form == NEST_ELEMENTS && n->n_axes == 1 && nest_extent(n, 0) >= STREAM;
+    w->code.lanes <<= w->code.split;
     return good && write_kept(w);
 }
 
@@ -389,10 +423,13 @@ char *kernel_text(tw_context *context, const nest *n, const machine_target *targ
         write_kernel(&w);
         text_add(&module, "%s", target->preamble);
         text_add(&module,
-                 "define void @kernel(ptr noalias %%arguments, i64 %%begin, i64 %%end) #0 {\n");
+                 "define void @kernel(ptr noalias dereferenceable(%d) %%arguments, i64 %%begin, "
+                 "i64 %%end) #0 {\n",
+                 8 * kernel_slots(n));
         if (w.entry.at) text_add_bytes(&module, w.entry.at, w.entry.length);
         if (w.body.at) text_add_bytes(&module, w.body.at, w.body.length);
-        text_add(&module, "}\nattributes #0 = { %s }\n!0 = !{}\n", target->attributes);
+        text_add(&module, "}\nattributes #0 = { %s }\n!0 = !{}\n!1 = !{i32 1}\n",
+                 target->attributes);
         good = !w.entry.failed && !w.body.failed;
     }
     bool described = good && !w.failed;

@@ -15,7 +15,8 @@
  *   KERNEL_PIECES units of a row, or pieces of a reduction
  *   KERNEL_KEPT   elements of a result of the reductions: pieces write theirs one after another
  * and for each load and store its pointer and its step along each axis, 0 where it has none.
- * A unit of NEST_ELEMENTS is (place on all axes but the innermost, block of the innermost); of
+ * A unit of NEST_ELEMENTS is (place on all axes but the innermost, block of the innermost), the whole of which
+ * where there is a product; of
  * NEST_ROWS (place on the axes that stay, piece); of NEST_COLUMNS (place on the axes that stay but
  * the innermost, tile of the innermost, piece).
  */

@@ -51,6 +51,7 @@ static uint32_t operand_axes(const nest *n, const node *it) {
 }
 
 static int input_index(const nest *n, uint32_t value) {
+    if (n->product && n->product->first_result == value) return (int)n->function->inputs.count;
     for (size_t i = 0; i < n->function->inputs.count; i++)
         if (n->function->inputs.at[i] == value) return (int)i;
     return -1;
@@ -70,6 +71,8 @@ static bool add_load(nest *n, uint32_t value, uint32_t axes) {
 /* Whether `next` goes on where the nest's last axis stops, in all that is read and written. */
 static bool goes_on(const nest *n, int last, int next) {
     uint32_t before = 1u << last, after = 1u << next;
+    /* A product is computed in blocks of rows and columns. */
+    if (n->product && next >= n->columns && last < n->columns) return false;
     if (!(n->reduced & before) != !(n->reduced & after)) return false;
     for (int i = 0; i < n->n_loads; i++)
         if (!(n->load[i].axes & before) != !(n->load[i].axes & after)) return false;
@@ -139,6 +142,37 @@ static void find_phases(nest *n) {
     }
 }
 
+/* A dot of two inputs, whose result is all of the box. */
+static bool find_product(nest *n) {
+    const tw_graph *f = n->function;
+    for (size_t i = 0; i < f->nodes.count; i++) {
+        const node *it = &f->nodes.at[i];
+        if (!node_is(it, "dot")) continue;
+        if (n->product || n->reduced || !shape_equal(shape_of(n, it->first_result), n->domain) ||
+            !node_is(maker(n, it->operand[0]), "input") ||
+            !node_is(maker(n, it->operand[1]), "input"))
+            return false;
+        n->product = it;
+        n->columns = shape_of(n, it->operand[0]).rank - it->attr[2].list.rank; /* contract_a */
+    }
+    return !n->product || add_load(n, n->product->first_result, own_axes(n, false));
+}
+
+static bool find_loads(nest *n) {
+    const tw_graph *f = n->function;
+    uint32_t product = n->product ? n->product->first_result : 0;
+    for (size_t i = 0; i < f->nodes.count; i++) {
+        const node *it = &f->nodes.at[i];
+        if (it == n->product) continue;
+        for (int k = 0; k < it->n_operands; k++) {
+            uint32_t value = it->operand[k], axes = operand_axes(n, it);
+            if (product && value == product && axes != own_axes(n, false)) return false;
+            if (node_is(maker(n, value), "input") && !add_load(n, value, axes)) return false;
+        }
+    }
+    return true;
+}
+
 bool nest_find(nest *out, const tw_graph *function, arena *memory) {
     nest *n = out;
     size_t values = function->values.count;
@@ -149,13 +183,7 @@ bool nest_find(nest *out, const tw_graph *function, arena *memory) {
     n->after = arena_allocate(memory, values + 1, 1);
     if (!n->row || !n->phase || !n->after || !find_domain(n)) return false;
     for (uint32_t v = 1; v < values; v++) n->row[v] = is_row(n, v);
-    for (size_t i = 0; i < function->nodes.count; i++) {
-        const node *it = &function->nodes.at[i];
-        for (int k = 0; k < it->n_operands; k++)
-            if (node_is(maker(n, it->operand[k]), "input") &&
-                !add_load(n, it->operand[k], operand_axes(n, it)))
-                return false;
-    }
+    if (!find_product(n) || !find_loads(n)) return false;
     for (size_t i = 0; i < function->outputs.count; i++) {
         uint32_t value = function->outputs.at[i];
         const node *it = maker(n, value);
@@ -169,14 +197,23 @@ bool nest_find(nest *out, const tw_graph *function, arena *memory) {
     return true;
 }
 
-int nest_load_of(const nest *n, const node *it, int k) {
-    uint32_t value = it->operand[k];
-    if (!node_is(maker(n, value), "input")) return -1;
-    uint32_t axes = renamed(n, operand_axes(n, it));
+static int find_load(const nest *n, uint32_t value, uint32_t axes) {
     int input = input_index(n, value);
     for (int i = 0; i < n->n_loads; i++)
         if (n->load[i].input == input && n->load[i].axes == axes) return i;
     return -1;
+}
+
+int nest_load_of_product(const nest *n) {
+    uint32_t all = (1u << n->domain.rank) - 1;
+    return n->product ? find_load(n, n->product->first_result, renamed(n, all)) : -1;
+}
+
+int nest_load_of(const nest *n, const node *it, int k) {
+    uint32_t value = it->operand[k];
+    bool product = n->product && n->product->first_result == value;
+    if (!product && !node_is(maker(n, value), "input")) return -1;
+    return find_load(n, value, renamed(n, operand_axes(n, it)));
 }
 
 uint32_t nest_kept(const nest *n) {

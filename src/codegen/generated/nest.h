@@ -18,7 +18,7 @@ typedef enum nest_form {
 
 /* One way in which an input is read: its axes among the nest's. */
 typedef struct nest_load {
-    int input;
+    int input; /* of the function; as many as there are of these: the product */
     uint32_t axes;
     tw_dtype dtype;
 } nest_load;
@@ -36,7 +36,9 @@ typedef struct nest {
     const tw_graph *function;
     nest_form form;
     tw_shape domain;
-    uint32_t reduced; /* its axes that go, as bits */
+    const node *product; /* a dot whose result has the box's axes and is read like an input; NULL */
+    int columns;         /* ... and the first axis of the domain that is its second operand's */
+    uint32_t reduced;    /* its axes that go, as bits */
     int n_axes;
     struct {
         uint32_t of; /* axes of the domain, as bits */
@@ -57,6 +59,8 @@ bool nest_find(nest *out, const tw_graph *function, arena *memory);
 
 /* The load by which node `it` reads operand k; -1 for a value of the function's own. */
 int nest_load_of(const nest *n, const node *it, int k);
+/* The load of the product; -1 without one. */
+int nest_load_of_product(const nest *n);
 
 uint32_t nest_kept(const nest *n); /* the nest's axes that stay, as bits */
 

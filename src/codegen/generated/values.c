@@ -87,6 +87,16 @@ void write_store(writer *w, tw_dtype dtype, uint32_t value, uint32_t pointer, bo
         write_line(w, "  store %s %%t%u, ptr %%t%u, align %d", name.at, value, pointer, align);
 }
 
+void write_streaming_store(writer *w, tw_dtype dtype, uint32_t value, uint32_t pointer) {
+    type_name name = vector_type(&w->code, stored_type(dtype), true);
+    int lanes = w->code.lanes >> w->code.split, align = lanes * (int)tw_dtype_size(dtype);
+    if (dtype == TW_BOOL)
+        value = write_value(w, "zext %s %%t%u to %s", vector_type(&w->code, SCALAR_BOOL, true).at,
+                            value, name.at);
+    write_line(w, "  store %s %%t%u, ptr %%t%u, align %d, !nontemporal !1", name.at, value, pointer,
+               align < 64 ? align : 64);
+}
+
 uint32_t write_fixed(writer *w, tw_dtype dtype, uint32_t pointer) {
     return vector_splat(&w->code, scalar_type_of(dtype), write_load(w, dtype, pointer, false, 0));
 }
@@ -194,6 +204,7 @@ static uint32_t compute(writer *w, uint32_t value, int v) {
     const node *it = maker(w, value);
     uint32_t in[TW_SCALAR_OPERANDS];
     if (!it->n_operands) return number(w, value, true);
+    if (it == w->n->product) return loaded(w, nest_load_of_product(w->n), v);
     for (int k = 0; k < it->n_operands; k++) in[k] = write_full_operand(w, it, k, v);
     return node_is(it, "broadcast") ? in[0] : apply(w, it, true, in);
 }

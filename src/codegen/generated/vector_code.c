@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/elementary_pieces.h"
+
 uint32_t vector_fresh(vector_code *c) { return c->next++; }
 
 static bool is_float(scalar_type type) { return type == SCALAR_F32 || type == SCALAR_F64; }
@@ -237,6 +239,164 @@ static uint32_t called(steps *s, const expression_step *it) {
     }
 }
 
+/* ---- what is an instruction of one register ---- */
+
+enum { MOST_PARTS = 4 };
+
+static int register_lanes(const steps *s) { return s->code->lanes >> s->code->split; }
+
+/* Register k of a vector. */
+static uint32_t part_of(steps *s, const char *element, uint32_t value, uint32_t k) {
+    int lanes = register_lanes(s);
+    if (!s->code->split) return value;
+    uint32_t made = vector_fresh(s->code);
+    text_add(s->code->out,
+             "  %%t%u = shufflevector <%d x %s> %%t%u, <%d x %s> poison, <%d x i32> <", made,
+             s->code->lanes, element, value, s->code->lanes, element, lanes);
+    for (int i = 0; i < lanes; i++)
+        text_add(s->code->out, "%si32 %d", i ? ", " : "", (int)k * lanes + i);
+    text_add(s->code->out, ">\n");
+    return made;
+}
+
+/* The vector of these registers, by pairs. */
+static uint32_t joined(steps *s, uint32_t *part) {
+    int lanes = register_lanes(s);
+    for (int count = 1 << s->code->split; count > 1; count /= 2, lanes *= 2)
+        for (int k = 0; k < count / 2; k++) {
+            uint32_t made = vector_fresh(s->code);
+            text_add(s->code->out,
+                     "  %%t%u = shufflevector <%d x float> %%t%u, <%d x float> %%t%u, <%d x i32> <",
+                     made, lanes, part[2 * k], lanes, part[2 * k + 1], 2 * lanes);
+            for (int i = 0; i < 2 * lanes; i++)
+                text_add(s->code->out, "%si32 %d", i ? ", " : "", i);
+            text_add(s->code->out, ">\n");
+            part[k] = made;
+        }
+    return part[0];
+}
+
+/* a 2^b: an instruction of AVX-512; else two multiplications, as base/elementary.h has it. */
+static uint32_t scale(steps *s, uint32_t a, uint32_t b) {
+    text *out = s->code->out;
+    type_name f = vector_type(s->code, SCALAR_F32, s->vector),
+              i = vector_type(s->code, SCALAR_I32, s->vector);
+    if (s->vector && register_lanes(s) == 16) {
+        uint32_t part[MOST_PARTS], parts = 1u << s->code->split;
+        for (uint32_t k = 0; k < parts; k++) {
+            uint32_t y = part_of(s, "float", a, k), n = part_of(s, "float", b, k);
+            part[k] = vector_fresh(s->code);
+            text_add(out,
+                     "  %%t%u = call <16 x float> @llvm.x86.avx512.mask.scalef.ps.512(<16 x float> "
+                     "%%t%u, <16 x float> %%t%u, <16 x float> zeroinitializer, i16 -1, i32 4)\n",
+                     part[k], y, n);
+        }
+        return joined(s, part);
+    }
+    constant_text magic = vector_constant(SCALAR_F32, s->vector, 0x1.8p23, 0),
+                  magic_bits = vector_constant(SCALAR_I32, s->vector, 0, 0x4b400000),
+                  one = vector_constant(SCALAR_I32, s->vector, 0, 1);
+    constant_text bias = vector_constant(SCALAR_I32, s->vector, 0, 127),
+                  places = vector_constant(SCALAR_I32, s->vector, 0, 23);
+    uint32_t t = s->code->next;
+    s->code->next += 5;
+    text_add(out, "  %%t%u = fadd %s %%t%u, %s\n", t, f.at, b, magic.at);
+    text_add(out, "  %%t%u = bitcast %s %%t%u to %s\n", t + 1, f.at, t, i.at);
+    text_add(out, "  %%t%u = sub %s %%t%u, %s\n", t + 2, i.at, t + 1, magic_bits.at);
+    text_add(out, "  %%t%u = ashr %s %%t%u, %s\n", t + 3, i.at, t + 2, one.at);
+    text_add(out, "  %%t%u = sub %s %%t%u, %%t%u\n", t + 4, i.at, t + 2, t + 3);
+    for (uint32_t half = t + 3; half <= t + 4; half++) {
+        uint32_t power = s->code->next;
+        s->code->next += 4;
+        text_add(out, "  %%t%u = add %s %%t%u, %s\n", power, i.at, half, bias.at);
+        text_add(out, "  %%t%u = shl %s %%t%u, %s\n", power + 1, i.at, power, places.at);
+        text_add(out, "  %%t%u = bitcast %s %%t%u to %s\n", power + 2, i.at, power + 1, f.at);
+        text_add(out, "  %%t%u = fmul %s %%t%u, %%t%u\n", power + 3, f.at, a, power + 2);
+        a = power + 3;
+    }
+    return a;
+}
+
+/* "<16 x float> <float 0x..., ...>": `count` numbers of a table. */
+static void add_numbers(text *out, const float *number, int count) {
+    text_add(out, "<%d x float> <", count);
+    for (int i = 0; i < count; i++)
+        text_add(out, "%sfloat %s", i ? ", " : "",
+                 vector_constant(SCALAR_F32, false, (double)number[i], 0).at);
+    text_add(out, ">");
+}
+
+/* Lane by lane, where the CPU has no instruction for it. */
+static uint32_t look_up_one(steps *s, const float *table, uint32_t index) {
+    text *out = s->code->out;
+    uint32_t low = vector_fresh(s->code), made = vector_fresh(s->code);
+    text_add(out, "  %%t%u = and i32 %%t%u, %d\n", low, index, PIECES - 1);
+    text_add(out, "  %%t%u = extractelement ", made);
+    add_numbers(out, table, PIECES);
+    text_add(out, ", i32 %%t%u\n", low);
+    return made;
+}
+
+/* AVX2 looks up 8 numbers by three bits; two more choose among the eights. */
+static uint32_t look_up_eights(steps *s, const float *table, uint32_t index) {
+    text *out = s->code->out;
+    uint32_t part[4];
+    for (int k = 0; k < 4; k++) {
+        part[k] = vector_fresh(s->code);
+        text_add(out, "  %%t%u = call <8 x float> @llvm.x86.avx2.permps(", part[k]);
+        add_numbers(out, table + 8 * k, 8);
+        text_add(out, ", <8 x i32> %%t%u)\n", index);
+    }
+    for (int bit = 8, count = 2; count > 0; bit *= 2, count /= 2) {
+        uint32_t masked = vector_fresh(s->code), chosen = vector_fresh(s->code);
+        text_add(out, "  %%t%u = and <8 x i32> %%t%u, splat (i32 %d)\n", masked, index, bit);
+        text_add(out, "  %%t%u = icmp ne <8 x i32> %%t%u, zeroinitializer\n", chosen, masked);
+        for (int k = 0; k < count; k++) {
+            uint32_t made = vector_fresh(s->code);
+            text_add(out, "  %%t%u = select <8 x i1> %%t%u, <8 x float> %%t%u, <8 x float> %%t%u\n",
+                     made, chosen, part[2 * k + 1], part[2 * k]);
+            part[k] = made;
+        }
+    }
+    return part[0];
+}
+
+/* One register's. */
+static uint32_t look_up_part(steps *s, const float *table, uint32_t index) {
+    text *out = s->code->out;
+    int lanes = register_lanes(s);
+    if (lanes == 8) return look_up_eights(s, table, index);
+    uint32_t made = vector_fresh(s->code);
+    if (lanes == 16) {
+        text_add(out, "  %%t%u = call <16 x float> @llvm.x86.avx512.vpermi2var.ps.512(", made);
+        add_numbers(out, table, 16);
+        text_add(out, ", <16 x i32> %%t%u, ", index);
+        add_numbers(out, table + 16, 16);
+        text_add(out, ")\n");
+        return made;
+    }
+    text_add(out, "  %%t%u = bitcast <%d x float> zeroinitializer to <%d x float>\n", made, lanes,
+             lanes);
+    for (int lane = 0; lane < lanes; lane++) {
+        uint32_t one = vector_fresh(s->code);
+        text_add(out, "  %%t%u = extractelement <%d x i32> %%t%u, i32 %d\n", one, lanes, index,
+                 lane);
+        uint32_t number = look_up_one(s, table, one), before = made;
+        made = vector_fresh(s->code);
+        text_add(out, "  %%t%u = insertelement <%d x float> %%t%u, float %%t%u, i32 %d\n", made,
+                 lanes, before, number, lane);
+    }
+    return made;
+}
+
+static uint32_t look_up(steps *s, const float *table, uint32_t index) {
+    uint32_t part[MOST_PARTS];
+    if (!s->vector) return look_up_one(s, table, index);
+    for (uint32_t k = 0; k < 1u << s->code->split; k++)
+        part[k] = look_up_part(s, table, part_of(s, "i32", index, k));
+    return joined(s, part);
+}
+
 static uint32_t step(steps *s, const expression_step *it) {
     switch (it->code) {
     case EXPRESSION_INPUT: return s->in[it->a];
@@ -268,6 +428,8 @@ static uint32_t step(steps *s, const expression_step *it) {
     case EXPRESSION_CEIL:
     case EXPRESSION_RINT:
     case EXPRESSION_COPYSIGN: return called(s, it);
+    case EXPRESSION_SCALE: return scale(s, s->value[it->a], s->value[it->b]);
+    case EXPRESSION_LOOKUP: return look_up(s, it->table, s->value[it->a]);
     default: return arithmetic(s, it, s->value[it->a], s->value[it->b]);
     }
 }

@@ -14,8 +14,9 @@ typedef struct writer {
     text entry, body; /* locals; everything else */
     vector_code code;
     uint32_t labels;
-    bool failed; /* something has no expression */
-    int tile;    /* vectors of a tile of columns */
+    bool failed;  /* something has no expression */
+    bool streams; /* results are larger than the caches: they go past them */
+    int tile;     /* vectors of a tile of columns */
     /* Numbers of SSA values, 0 for none. By axis: the present place; by slot: what was read of it. */
     uint32_t place[TW_MAX_RANK];
     uint32_t inner; /* elements: where the vector begins, on the innermost axis */
@@ -64,6 +65,8 @@ uint32_t write_address(writer *w, int slot, uint32_t axes, int lane, tw_dtype dt
  * pass `phase`. */
 void write_unit_loads(writer *w, int v);
 void write_row_values(writer *w, int v, int phase);
+/* Steps of a node's expression; 0 where it has none. */
+int write_weight(writer *w, const node *it);
 /* Finds what to keep from pass to pass (kept.c). False when memory is out. */
 bool write_kept(writer *w);
 /* In the innermost loop's body: forget what the last vector was. */
@@ -77,6 +80,8 @@ uint32_t write_fixed(writer *w, tw_dtype dtype, uint32_t pointer);
 /* A vector or number to memory at the pointer. */
 void write_store(writer *w, tw_dtype dtype, uint32_t value, uint32_t pointer, bool vector,
                  uint32_t mask);
+/* A whole vector of one-axis work to memory itself: units begin at multiples of 64 bytes. */
+void write_streaming_store(writer *w, tw_dtype dtype, uint32_t value, uint32_t pointer);
 /* Element `index` after a pointer. */
 uint32_t write_element(writer *w, uint32_t pointer, uint32_t index, tw_dtype dtype);
 

@@ -9,7 +9,7 @@
 
 #include <thalweg/operator.h>
 
-#include "codegen/product.h"
+#include "ops/product.h"
 #include "ops/conv.h"
 
 /* What the overrides take of scratch memory; TW_ERR_UNSUPPORTED, without a message, where they

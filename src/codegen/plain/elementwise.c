@@ -81,7 +81,7 @@ SGD(sgd_f64, double)
 MOMENTUM(momentum_f32, float)
 MOMENTUM(momentum_f64, double)
 
-/* a, b: betas; c, d: their bias corrections; e: epsilon; f: decay. */
+/* a, b: betas; c, d: factors that correct their bias; e: epsilon; f: decay. */
 #define ADAM(NAME, T, SQRT)                                                                        \
     static void NAME(void *argument, int64_t begin, int64_t end) {                                 \
         const pass *p = argument;                                                                  \
@@ -94,7 +94,7 @@ MOMENTUM(momentum_f64, double)
             for (int64_t i = begin; i < end; i++) {                                                \
             T mean = m[i] * beta1 + g[i] * rest1;                                                  \
             T square = v[i] * beta2 + g[i] * g[i] * rest2;                                         \
-            T change = mean / fix1 / (SQRT(square / fix2) + epsilon) + w[i] * decay;               \
+            T change = mean * fix1 / (SQRT(square * fix2) + epsilon) + w[i] * decay;               \
             w_new[i] = w[i] - change * rate;                                                       \
             m_new[i] = mean;                                                                       \
             v_new[i] = square;                                                                     \
@@ -133,7 +133,7 @@ tw_status plain_adam_update(const tw_kernel_call *call) {
     double step = (double)*(const int64_t *)call->in[5];
     p.rate = scalar_of(call, 4);
     p.a = attr[0].f, p.b = attr[1].f;
-    p.c = 1 - pow(p.a, step), p.d = 1 - pow(p.b, step);
+    p.c = 1 / (1 - pow(p.a, step)), p.d = 1 / (1 - pow(p.b, step));
     p.e = attr[2].f, p.f = attr[3].f;
     return run(call, &p, adam_f32, adam_f64);
 }

@@ -1,5 +1,5 @@
 /* From the axes of a dot to a product of matrices. */
-#include "codegen/product.h"
+#include "ops/product.h"
 
 #include "ops/rules.h"
 
@@ -92,4 +92,20 @@ bool product_of(const tw_signature *signature, matrix_product *m) {
                       m->x_extent + n, m->x_stride + n) &&
            set_matrix(extent_of(&depth), depth.b_step[0], extent_of(&columns), columns.b_step[0],
                       m->w_extent + n, m->w_stride + n);
+}
+
+enum {
+    DEEP = 1536, /* a panel of w so deep leaves the cache before the next rows of x come */
+    WIDE = 128,
+    SHALLOW = 16, /* a turned panel so shallow is not worth its turning, where y is large */
+    LARGE = 1 << 17
+};
+
+bool product_tiled(const matrix_product *m) {
+    int64_t n = m->rank - 2, rows = m->y_extent[n], columns = m->y_extent[n + 1];
+    int64_t depth = m->x_extent[n + 1];
+    if (depth > PRODUCT_DEPTH) return false;
+    if (depth >= DEEP && rows >= WIDE && columns >= WIDE) return false;
+    bool turned = m->w_stride[n + 1] != 1 && columns > 1;
+    return !(turned && depth < SHALLOW && rows >= WIDE && rows * columns >= LARGE);
 }

@@ -2,8 +2,8 @@
  * A dot as a product of matrices y = x w, wherever its axes make one: each of the groups batch, rows,
  * columns and depth has to be one run of elements a fixed step apart (batch: up to three).
  */
-#ifndef CODEGEN_PRODUCT_H
-#define CODEGEN_PRODUCT_H
+#ifndef OPS_PRODUCT_H
+#define OPS_PRODUCT_H
 
 #include <thalweg/operator.h>
 
@@ -19,8 +19,11 @@ typedef struct matrix_product {
 /* False where the call is no product of matrices that are plain or transposed. `m` is zeroed. */
 bool product_of(const tw_signature *signature, matrix_product *m);
 
-/* The override of dot: generated tiles or the library, by the shape (product_choice.c). */
-tw_status product_dot(const tw_kernel_call *call);
-tw_status product_dot_workspace(const tw_signature *signature, size_t *bytes);
+/*
+ * Whether generated tiles are at least as fast as the library, of the products that they can compute: by
+ * bench/bench_product but for two kinds of shape. The shape decides, never the threads.
+ */
+enum { PRODUCT_DEPTH = 4096 }; /* of one chain of sums, at most */
+bool product_tiled(const matrix_product *m);
 
 #endif

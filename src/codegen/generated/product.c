@@ -1,0 +1,100 @@
+/*
+ * A product together with the elementwise work on it: the product's tiles go to a block that stays in the
+ * nearest cache, and the kernel of the rest runs over that part of its box. What it reads besides is fetched
+ * while the tiles are computed.
+ */
+#include <string.h>
+
+#include "codegen/generated/generated.h"
+#include "ops/rules.h"
+
+enum { LINE_FLOATS = 16 };
+enum { SLOTS = TW_MAX_RANK + KERNEL_NUMBERS + (NEST_LOADS + TW_MAX_RESULTS) * (1 + TW_MAX_RANK) };
+
+typedef struct finishing {
+    const generated *g;
+    const int64_t *slot; /* of the whole box */
+} finishing;
+
+static int64_t bytes_of(int64_t elements, tw_dtype dtype) {
+    return elements * (int64_t)tw_dtype_size(dtype);
+}
+
+/* The kernel's units are rows: those of the block, with the block's columns as the innermost axis. */
+static void take(const void *state, const dot_block *at, const float *block) {
+    const finishing *f = state;
+    const nest *n = &f->g->nest;
+    int inner = n->n_axes - 1;
+    int64_t slot[SLOTS], whole = f->slot[inner];
+    memcpy(slot, f->slot, (size_t)kernel_slots(n) * sizeof *slot);
+    slot[inner] = slot[kernel_slot(n, KERNEL_STEP)] = at->columns;
+    slot[kernel_slot(n, KERNEL_PIECES)] = 1;
+    for (int i = 0; i < n->n_loads + n->n_stores; i++) {
+        bool store = i >= n->n_loads;
+        int own = store ? kernel_slot_store(n, i - n->n_loads) : kernel_slot_load(n, i);
+        uint32_t axes = store ? n->store[i - n->n_loads].axes : n->load[i].axes;
+        tw_dtype dtype = store ? n->store[i - n->n_loads].dtype : n->load[i].dtype;
+        if (i == f->g->product->load) {
+            slot[own] = (int64_t)(intptr_t)block - bytes_of(at->row * at->step, dtype);
+            for (int axis = 0; axis < inner; axis++)
+                slot[own + 1 + axis] = slot[own + 1 + axis] / whole * at->step;
+        } else if (axes >> inner & 1) {
+            slot[own] += bytes_of(at->column, dtype);
+        }
+    }
+    f->g->kernel(slot, at->row, at->row + at->rows);
+}
+
+/* One number for each element: from far away, and used once. */
+static bool is_fetched(const generated *g, int load) {
+    return load != g->product->load && tw_dtype_size(g->nest.load[load].dtype) == sizeof(float) &&
+           g->nest.load[load].axes == (1u << g->nest.n_axes) - 1;
+}
+
+static int fetch(const void *state, const dot_block *at, const void **list, int most) {
+    const finishing *f = state;
+    const nest *n = &f->g->nest;
+    int64_t whole = f->slot[n->n_axes - 1];
+    int count = 0;
+    for (int i = 0; i < n->n_loads; i++) {
+        if (!is_fetched(f->g, i)) continue;
+        const float *row =
+            (const float *)(intptr_t)f->slot[kernel_slot_load(n, i)] + at->row * whole + at->column;
+        for (int64_t left = at->rows; left > 0; left--, row += whole)
+            for (int64_t k = 0; k < at->columns && count < most; k += LINE_FLOATS)
+                list[count++] = row + k;
+    }
+    return count;
+}
+
+static dot_finish finish_of(const generated *g, const finishing *state) {
+    dot_finish finish = {.take = take, .state = state};
+    for (int i = 0; i < g->nest.n_loads; i++)
+        if (is_fetched(g, i)) finish.fetch = fetch;
+    return finish;
+}
+
+/* The block's rows have to be places on the nest's outer axes, its columns the innermost one. */
+tw_status generated_product_prepare(const generated *g, const tw_signature *dot,
+                                    const int64_t *extent, matrix_product *m, bool *blocks) {
+    int64_t rows, columns, outer = 1;
+    int inner = g->nest.n_axes - 1;
+    bool f32 = dot->operand[0].dtype == TW_F32 && dot->result[0].dtype == TW_F32;
+    *blocks = false;
+    if (!f32) return TW_OK;
+    if (rule_elements(dot->operand[0]) <= 0 || rule_elements(dot->result[0]) <= 0) return TW_OK;
+    if (!product_of(dot, m) || !product_tiled(m)) return TW_OK;
+    dot_finish finish = finish_of(g, NULL);
+    tw_status status = generated_dot_prepare(dot->context, m, &finish, &rows, &columns);
+    if (status) return status == TW_ERR_UNSUPPORTED ? TW_OK : status;
+    for (int axis = 0; axis < inner; axis++) outer *= extent[axis];
+    *blocks = outer == rows && extent[inner] == columns;
+    return TW_OK;
+}
+
+tw_status generated_product_run(tw_context *context, const generated *g, const matrix_product *m,
+                                const generated_call *call, const float *x, const float *w) {
+    const finishing state = {g, call->slot};
+    const dot_finish finish = finish_of(g, &state);
+    return generated_dot_finished(context, m, x, w, &finish);
+}

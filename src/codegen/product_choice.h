@@ -1,0 +1,10 @@
+/* The override of dot: generated tiles or the library, by the shape. */
+#ifndef CODEGEN_PRODUCT_CHOICE_H
+#define CODEGEN_PRODUCT_CHOICE_H
+
+#include <thalweg/operator.h>
+
+tw_status product_dot(const tw_kernel_call *call);
+tw_status product_dot_workspace(const tw_signature *signature, size_t *bytes);
+
+#endif
