@@ -101,6 +101,31 @@ static void transposes(tw_graph *g, tw_value *out) {
     *out = tw_add(tw_sum(y), tw_sum(tw_mul(z, z)));
 }
 
+/* One matrix for each of a batch is no batch, in front; behind, the axes would change places. */
+static void broadcast_batch(tw_graph *g, tw_value *out) {
+    tw_value a = tw_input(g, "a", TW_F32, TW_SHAPE(4, 5, 7)), b = input(g, "b", 7, 6);
+    tw_value c = tw_input(g, "c", TW_F32, TW_SHAPE(4, 6, 3)), d = input(g, "d", 2, 5);
+    tw_value y = tw_matmul(a, tw_broadcast(b, TW_SHAPE(4, 7, 6))); /* 4 x 5 x 6 */
+    y = tw_matmul(y, c);                                           /* 4 x 5 x 3 */
+    *out = tw_matmul(tw_broadcast(d, TW_SHAPE(4, 2, 5)), y);
+}
+
+/* Equal rows give equal rows, and so does one number everywhere, as in the gradient of a sum. */
+static void broadcast_rows(tw_graph *g, tw_value *out) {
+    tw_value row = tw_input(g, "row", TW_F32, TW_SHAPE(7)), b = input(g, "b", 7, 6), db;
+    tw_value y = tw_matmul(tw_broadcast(row, TW_SHAPE(5, 7)), b), x = input(g, "x", 8, 7);
+    tw_grad(tw_sum(tw_matmul(x, b)), 1, &b, &db);
+    *out = tw_concat(1, 2, (tw_value[]){tw_transpose(y), tw_transpose(db)});
+}
+
+/* Equal columns within a sum are added up one by one. */
+static void broadcast_summed(tw_graph *g, tw_value *out) {
+    tw_value column = tw_input(g, "column", TW_F32, TW_SHAPE(5));
+    const int axes[] = {1, 0};
+    tw_value wide = tw_permute(tw_broadcast(column, TW_SHAPE(7, 5)), axes);
+    *out = tw_matmul(wide, input(g, "b", 7, 6));
+}
+
 /* Two wide products first and their sums after: the first sum before the second product needs less. */
 static void wide(tw_graph *g, tw_value *out) {
     tw_value x = input(g, "x", 64, 64), y = input(g, "y", 64, 64);
@@ -141,6 +166,10 @@ static void test_sink(void **state) {
     const char *text = passes_after(transposes, "sink dead");
     golden_compare("pass_sink.txt", text);
     assert_int_equal(passes_count(text, "transpose("), 1);
+    golden_compare("pass_sink_batch.txt", passes_after(broadcast_batch, "sink dead"));
+    golden_compare("pass_sink_rows.txt", passes_after(broadcast_rows, "simplify sink dead"));
+    text = passes_after(broadcast_summed, "simplify sink dead");
+    assert_non_null(strstr(text, ": f32[5,7]"));
 }
 
 /* The gradient of relu and pooling; windows that overlap if `stride` is 1. */
@@ -222,8 +251,9 @@ static void test_pool(void **state) {
 /* Same numbers with the passes and without. */
 static void test_numbers(void **state) {
     (void)state;
-    static const graph_maker makers[] = {identities,         constants,      twice,
-                                         checkpointed,       transposes,     pooled,
+    static const graph_maker makers[] = {identities,         constants,        twice,
+                                         checkpointed,       transposes,       broadcast_batch,
+                                         broadcast_rows,     broadcast_summed, pooled,
                                          pooled_overlapping, pooled_and_read};
     for (size_t i = 0; i < sizeof makers / sizeof *makers; i++) passes_near(makers[i], 1e-5);
 }
