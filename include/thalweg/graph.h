@@ -151,6 +151,8 @@ TW_API void tw_string_free(tw_context *context, char *string);
  * all its results, in a graph without one). '?' where an extent is open. The caller's string.
  */
 TW_API char *tw_graph_summary(tw_graph *graph);
+/* Another: what each pass of the list (NULL: all) changes, in nodes and in operations. */
+TW_API char *tw_graph_summary_passes(tw_graph *graph, const char *passes);
 /* Checks every rule of the representation. */
 TW_API tw_status tw_graph_verify(tw_graph *graph);
 /* Names the results of a symbolic graph; tw_compile does it for its outputs. */

@@ -29,6 +29,7 @@ static void print_more(void) {
            "  thalweg graph convnet --preset tiny --batch 0 --forward\n"
            "  thalweg graph convnet --svg convnet.svg\n"
            "  thalweg graph mlp --passes all --svg compiled.svg\n"
+           "  thalweg graph mlp --passes all --summary\n"
            "  thalweg graph mlp --program --set hidden=64\n"
            "  thalweg graph my_model.c --summary --batch 1\n");
 }
@@ -40,16 +41,18 @@ static int check(const request *asked) {
     int forms = asked->text + asked->dot + asked->program + asked->summary + (asked->svg != NULL);
     if (forms > 1)
         return cli_misuse("--text, --dot, --svg, --program and --summary exclude each other");
-    if (asked->passes && (asked->program || asked->summary))
-        return cli_misuse("--passes goes with --text, --dot and --svg");
+    if (asked->passes && asked->program)
+        return cli_misuse("--passes goes with --text, --dot, --svg and --summary");
     return CLI_FINE;
 }
 
-/* The graph's text or its picture's source, as built or after passes. */
+/* The graph's text, its table or its picture's source, as built or after passes. */
 static char *words_of(tw_graph *graph, const request *asked) {
     bool picture = asked->dot || asked->svg;
+    if (!asked->passes && asked->summary) return tw_graph_summary(graph);
     if (!asked->passes) return picture ? tw_graph_dot(graph) : tw_graph_print(graph);
     const char *list = strcmp(asked->passes, "all") ? asked->passes : NULL;
+    if (asked->summary) return tw_graph_summary_passes(graph, list);
     return picture ? tw_graph_dot_passes(graph, list) : tw_graph_print_passes(graph, list);
 }
 
@@ -79,7 +82,6 @@ static int show(tw_context *context, const request *asked) {
                                   asked->forward ? MODEL_LOSS : MODEL_TRAIN, asked->batch, in, out);
     if (!graph) return CLI_FAILED;
     if (asked->program) return print_program(context, graph, asked, in, out);
-    if (asked->summary) return cli_print_string(context, tw_graph_summary(graph));
     char *words = words_of(graph, asked);
     if (!words && asked->passes && tw_last_status(context) == TW_ERR_NOT_FOUND)
         return cli_misuse("%s", tw_message(context));
@@ -112,7 +114,9 @@ static int run(int argc, char **argv) {
          &asked.program, 0, 0},
         {"memory", "SIZE", "a budget, as 2GiB: work is done again rather than kept", OPTION_TEXT,
          &asked.memory, 0, 0},
-        {"summary", NULL, "as a table of its layers: shapes, parameters, operations, memory",
+        {"summary", NULL,
+         "as a table of its layers: shapes, parameters, operations, memory; with --passes, of what "
+         "each pass changes",
          OPTION_FLAG, &asked.summary, 0, 0},
         {0},
     };

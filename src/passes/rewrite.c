@@ -36,8 +36,7 @@ double rewrite_nominal(const rewrite *r, int64_t extent) {
     return (double)nominal_extent(r->to->module->context, extent);
 }
 
-/* Marks what outputs, assigns and effects need, and all inputs and variables. */
-static void mark(const tw_graph *graph, uint8_t *live) {
+void rewrite_mark(const tw_graph *graph, uint8_t *live) {
     graph_mark(graph, graph->outputs.count, graph->outputs.at, live);
     for (uint32_t i = 0; i < graph->variables.count; i++) {
         uint32_t last = graph_final(graph, i);
@@ -139,7 +138,7 @@ static bool arrange(rewrite *r, const pass *pass, const uint8_t *live, uint32_t 
 
 static bool walk(rewrite *r, const pass *pass, uint8_t *live, uint32_t *order) {
     size_t count;
-    mark(r->from, live);
+    rewrite_mark(r->from, live);
     count_uses(r, live);
     for (size_t i = 0; i < r->from->values.count; i++) r->map[i] = ABSENT;
     r->to->scope_fixed = true;

@@ -30,6 +30,8 @@ typedef struct pass {
  * assigns in the same order. NULL with the graph's error. */
 tw_graph *rewrite_run(tw_graph *graph, const pass *pass);
 
+/* Marks what outputs, assigns and effects need, and all inputs and variables. */
+void rewrite_mark(const tw_graph *graph, uint8_t *live);
 /* The node that makes a value of `to`. */
 const node *rewrite_node(const rewrite *r, uint32_t id);
 /* That node when its operator has this name; else NULL. */

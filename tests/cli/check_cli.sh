@@ -72,6 +72,10 @@ runs 0 graph practice --passes all --dot
 says '5 fused groups'
 runs 0 graph practice --passes 'expand fuse' --text
 says '= fused('
+runs 0 graph practice --passes all --summary
+says '(as built)'
+says '-1 relu'
+awk 'length > 80 { exit 1 }' "$scratch/out" || fail "--passes --summary has a long line"
 runs 0 graph practice --program
 [[ -s $scratch/out ]] || fail "--program prints nothing"
 for model in convnet mlp; do runs 0 graph "$model" --preset tiny --batch 2; done

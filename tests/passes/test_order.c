@@ -231,6 +231,23 @@ static void test_low_rank_gradient(void **state) {
     assert_null(strstr(text, "f32[60,50]"));
 }
 
+/* Passes by name with what they change: `order` more than the number of nodes tells. */
+static void test_report(void **state) {
+    (void)state;
+    tw_context *context = tw_context_new(NULL);
+    tw_graph *g = tw_graph_new(context, tw_store_new(context, NULL), TW_SYMBOLIC, NULL);
+    tw_value out = {0};
+    chain_left(g, &out);
+    tw_outputs(g, 1, &out);
+    char *text = tw_graph_summary_passes(g, "fold order");
+    assert_non_null(text);
+    golden_compare("pass_report.txt", text);
+    tw_string_free(context, text);
+    assert_null(tw_graph_summary_passes(g, "fold magic"));
+    assert_non_null(strstr(tw_message(context), "no pass \"magic\""));
+    tw_context_free(context);
+}
+
 static void test_numbers(void **state) {
     (void)state;
     static const graph_maker makers[] = {
@@ -248,6 +265,7 @@ int main(void) {
         cmocka_unit_test(test_axes),
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_low_rank_gradient),
+        cmocka_unit_test(test_report),
         cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests_name("order", tests, NULL, NULL);
