@@ -11,9 +11,8 @@
 #include "passes/passes.h"
 
 enum { MOST_NODES = 4096, PARTS = TW_MAX_RESULTS };
-/* In operations as the tiles count them. Below LEAST together there is one thread's work anyway; beyond MOST
- * each, the threads meet seldom enough (docs/benchmarks.md). */
-static const double LEAST = 320000, MOST = 4e6;
+/* Operations of each, as the tiles count them: beyond, the threads meet seldom enough (docs/benchmarks.md). */
+static const double MOST = 2e7;
 
 typedef struct merging {
     footprint memory;
@@ -43,7 +42,8 @@ static bool is_candidate(const rewrite *r, const node *it) {
 }
 
 static bool is_turned(const node *a, const node *b) {
-    return a->attr[DOTS_CONTRACT_B].list.dim[0] != b->attr[DOTS_CONTRACT_B].list.dim[0];
+    const tw_shape *of_a = &a->attr[DOTS_CONTRACT_B].list, *of_b = &b->attr[DOTS_CONTRACT_B].list;
+    return of_a->rank == 1 && of_a->dim[0] != of_b->dim[0];
 }
 
 static bool is_matrix(const rewrite *r, uint32_t value) {
@@ -189,17 +189,10 @@ static bool arrange(rewrite *r, uint32_t *order, size_t count) {
     return good;
 }
 
-static bool is_worth(const rewrite *r, const merging *g, uint32_t first) {
-    double work = 0;
-    for (uint32_t i = first; i != NO_NODE; i = g->next[i])
-        work += work_of(r, &r->from->nodes.at[i]);
-    return g->next[first] != NO_NODE && work >= LEAST;
-}
-
 static bool visit(rewrite *r, const node *it, const uint32_t *operand, uint32_t *result) {
     const merging *g = r->state;
     uint32_t first = r->from->values.at[it->first_result].node, in[PARTS + 1];
-    if (!g->next || !is_worth(r, g, first)) return false;
+    if (!g->next || g->next[first] == NO_NODE) return false;
     int n = 0;
     int64_t turned = 0;
     for (uint32_t i = first; i != NO_NODE; i = g->next[i]) {

@@ -371,13 +371,6 @@ static void large(tw_graph *g, tw_value *out) {
     *out = tw_matmul(tw_matmul(x, input(g, "v", 256, 256)), tw_matmul(x, input(g, "w", 256, 256)));
 }
 
-/* Too little for two threads even together. */
-static void little(tw_graph *g, tw_value *out) {
-    tw_value x = input(g, "x", 8, 16);
-    *out = tw_matmul(tw_matmul(x, input(g, "v", 16, 16)),
-                     tw_transpose(tw_matmul(x, input(g, "w", 16, 16))));
-}
-
 /* The second product would lie in memory while the most of it is taken. */
 static void far_apart(tw_graph *g, tw_value *out) {
     tw_value x = input(g, "x", 64, 64), a = tw_matmul(x, input(g, "v", 64, 64));
@@ -402,8 +395,7 @@ static void again(tw_graph *g, tw_value *out) {
 static void test_merge(void **state) {
     (void)state;
     static const char passes[] = "expand simplify sink common dead spread fuse schedule merge";
-    static const maker apart[] = {one_after_another, other_operand, large, little,
-                                  far_apart,         again};
+    static const maker apart[] = {one_after_another, other_operand, large, far_apart, again};
     golden_compare("pass_merge.txt", after(projections, passes));
     golden_compare("pass_merge_gates.txt", after(gates, passes));
     golden_compare("pass_merge_gradients.txt", after(weight_gradients, passes));
