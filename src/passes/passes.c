@@ -7,11 +7,12 @@
 /* What nothing reads: every walk leaves it out, and so this one has nothing else to do. */
 static const pass dead_pass = {.name = "dead", .about = "what nothing reads goes"};
 
-static const pass *const list[] = {
-    &pool_pass,           &expand_pass,         &fold_pass,           &simplify_pass,
-    &sink_pass,           &order_pass,          &common_pass,         &dead_pass,
-    &recompute_passes[0], &recompute_passes[1], &recompute_passes[2], &recompute_passes[3],
-    &recompute_passes[4], &spread_pass,         &fuse_pass,           &schedule_pass};
+static const pass *const list[] = {&pool_pass,           &expand_pass,         &fold_pass,
+                                   &simplify_pass,       &sink_pass,           &order_pass,
+                                   &common_pass,         &dead_pass,           &recompute_passes[0],
+                                   &recompute_passes[1], &recompute_passes[2], &recompute_passes[3],
+                                   &recompute_passes[4], &spread_pass,         &fuse_pass,
+                                   &schedule_pass,       &merge_pass};
 enum { PASSES = sizeof list / sizeof *list };
 
 const pass *passes_at(int i) { return i >= 0 && i < PASSES ? list[i] : NULL; }

@@ -58,7 +58,7 @@ static uint32_t same_input(const tw_graph *before, const tw_graph *after, uint32
 static void choose_passes(bool generates, int level, char names[160]) {
     snprintf(names, 160, "pool %sfold simplify sink order common dead %s %s",
              generates ? "expand " : "", level ? recompute_passes[level - 1].name : "",
-             generates ? "spread fuse schedule" : "");
+             generates ? "spread fuse schedule merge" : "");
 }
 
 /* What the passes made lives until it is lowered. */

@@ -92,8 +92,20 @@ typedef struct job {
     int64_t parts;   /* of the blocks of a panel, a unit each */
     dot_kernel kernel[2][2], turner; /* [last panel][last block] */
     size_t panel_floats;
-    atomic_int slots;
+    int64_t units;
+    double
+        work; /* what is read once counts too: a multiply-add is cheaper than its operand from memory */
 } job;
+
+/* Products that are computed side by side; of the work of all, each range has an even share. */
+typedef struct jobs {
+    job *at;
+    int n;
+    int64_t ranges;
+    double work;
+    size_t panel_floats; /* the most of any */
+    atomic_int slots;
+} jobs;
 
 /* ---- tiles ---- */
 
@@ -421,13 +433,8 @@ static void finish_group(const job *j, const dot_arguments *turned, int64_t b, i
     }
 }
 
-static void run_units(void *argument, int64_t begin, int64_t end) {
-    job *j = argument;
-    float *panel = NULL;
+static void run_units(const job *j, float *panel, int64_t begin, int64_t end) {
     int64_t held = -1;
-    if (j->turned)
-        panel = (float *)(void *)j->dots->scratch +
-                (size_t)atomic_fetch_add(&j->slots, 1) * j->panel_floats;
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t of = unit / j->parts, part = unit % j->parts;
         int64_t b = of / j->groups.count, group = of % j->groups.count;
@@ -467,28 +474,66 @@ static tw_status prepare(tw_context *context, job *j) {
     return status ? status : find_scratch(context, j);
 }
 
-static tw_status run(tw_context *context, job *j) {
-    tw_status status = prepare(context, j);
-    if (status) return status;
-    int64_t units = j->batch * j->groups.count * j->parts;
-    /* What is read once counts too: a multiply-add is cheaper than its operand from memory. */
-    double work = (double)(j->batch * j->columns * j->depth) * (2.0 * (double)j->rows + 16);
-    double threads = work / GRAIN < context->threads ? work / GRAIN : context->threads;
-    int64_t ranges = threads < 1 ? 1 : (int64_t)threads, grain = (units + ranges - 1) / ranges;
-    tw_parallel_for(context, units, grain, run_units, j);
+/* The first unit of a job past so much of the work, which is counted from the job's begin. */
+static int64_t unit_at(const job *j, double work) {
+    double unit = work / j->work * (double)j->units + 0.5;
+    return unit <= 0 ? 0 : least((int64_t)unit, j->units);
+}
+
+/* Each call takes a slot of scratch; there are no more calls than threads. */
+static void run_ranges(void *argument, int64_t begin, int64_t end) {
+    jobs *all = argument;
+    double from = all->work * (double)begin / (double)all->ranges;
+    double to = all->work * (double)end / (double)all->ranges;
+    float *panel = NULL;
+    if (all->panel_floats)
+        panel = (float *)(void *)all->at[0].dots->scratch +
+                (size_t)atomic_fetch_add(&all->slots, 1) * all->panel_floats;
+    for (int i = 0; i < all->n; i++) {
+        const job *j = &all->at[i];
+        int64_t first = unit_at(j, from), last = end == all->ranges ? j->units : unit_at(j, to);
+        if (first < last) run_units(j, panel, first, last);
+        from -= j->work;
+        to -= j->work;
+    }
+}
+
+static tw_status run(tw_context *context, int n, job *at) {
+    jobs all = {.at = at, .n = n};
+    int64_t units = 0;
+    for (int i = 0; i < n; i++) {
+        job *j = &at[i];
+        tw_status status = prepare(context, j);
+        if (status) return status;
+        j->units = j->batch * j->groups.count * j->parts;
+        j->work = (double)(j->batch * j->columns * j->depth) * (2.0 * (double)j->rows + 16);
+        units += j->units;
+        all.work += j->work;
+        if (j->panel_floats > all.panel_floats) all.panel_floats = j->panel_floats;
+    }
+    double threads = all.work / GRAIN < context->threads ? all.work / GRAIN : context->threads;
+    all.ranges = least(threads < 1 ? 1 : (int64_t)threads, units);
+    tw_parallel_for(context, all.ranges, 1, run_ranges, &all);
     return TW_OK;
 }
 
 tw_status generated_dot(tw_context *context, const matrix_product *m, const float *x,
                         const float *w, float *y) {
     job j = {.m = m, .x = x, .w = w, .y = y};
-    return run(context, &j);
+    return run(context, 1, &j);
+}
+
+tw_status generated_dots(tw_context *context, int n, const matrix_product *m, const void *const *in,
+                         void *const *y) {
+    job j[TW_MAX_RESULTS];
+    for (int i = 0; i < n; i++) j[i] = (job){.m = &m[i], .x = in[0], .w = in[i + 1], .y = y[i]};
+    return run(context, n, j);
 }
 
 tw_status generated_dot_finished(tw_context *context, const matrix_product *m, const float *x,
                                  const float *w, const dot_finish *finish) {
     job j = {.m = m, .x = x, .w = w, .finish = finish};
-    return run(context, &j);
+    return run(context, 1, &j);
 }
 
 tw_status generated_dot_prepare(tw_context *context, const matrix_product *m,
