@@ -6,7 +6,6 @@
 
 #include "base/scratch.h"
 #include "codegen/generated/dot.h"
-#include "codegen/machine_code.h"
 #include "codegen/onednn/onednn.h"
 #include "ops/dots.h"
 #include "ops/rules.h"
@@ -17,11 +16,13 @@ static bool generates(const tw_signature *s, matrix_product *m) {
     return f32 && some && product_of(s, m) && product_tiled(m);
 }
 
-/* The tiles' turned panels are the context's. */
 tw_status product_dot_workspace(const tw_signature *signature, size_t *bytes) {
     matrix_product m = {0};
+    tw_status status = TW_ERR_UNSUPPORTED;
     *bytes = 0;
-    if (machine_target_of(signature->context) && generates(signature, &m)) return TW_OK;
+    if (generates(signature, &m))
+        status = generated_dots_workspace(signature->context, 1, &m, bytes);
+    if (status != TW_ERR_UNSUPPORTED) return status;
     return onednn_dot_workspace(signature, bytes);
 }
 
@@ -49,13 +50,17 @@ static bool generates_all(const tw_signature *s, matrix_product *m) {
 /* One after the other take their scratch from the same place. */
 tw_status product_dots_workspace(const tw_signature *signature, size_t *bytes) {
     matrix_product m[TW_MAX_RESULTS];
+    tw_status status = TW_ERR_UNSUPPORTED;
     *bytes = 0;
-    if (machine_target_of(signature->context) && generates_all(signature, m)) return TW_OK;
+    if (generates_all(signature, m))
+        status = generated_dots_workspace(signature->context, signature->n_results, m, bytes);
+    if (status != TW_ERR_UNSUPPORTED) return status;
+    *bytes = 0;
     for (int i = 0; i < signature->n_results; i++) {
         dots_part one;
         size_t own = 0;
         dots_part_of(signature, i, &one);
-        tw_status status = product_dot_workspace(&one.signature, &own);
+        status = product_dot_workspace(&one.signature, &own);
         if (status && status != TW_ERR_UNSUPPORTED) return status;
         if (!status && own > *bytes) *bytes = own;
     }

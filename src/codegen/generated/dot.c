@@ -10,6 +10,7 @@
 
 #include "base/context.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "codegen/generated/dot_text.h"
 
 enum {
@@ -33,18 +34,15 @@ enum {
 
 typedef void (*dot_kernel)(void *arguments, int64_t begin, int64_t end);
 
-/* What the context keeps: kernels by their form, and scratch for turned panels. */
+/* What the context keeps: kernels by their form. */
 typedef struct dots {
     const machine_target *target;
     dot_kernel at[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][VARIANTS];
     bool tried[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][VARIANTS];
-    char *scratch;
-    size_t scratch_bytes;
 } dots;
 
 static void dots_free(tw_context *context) {
     dots *d = context->dots;
-    context_release_aligned(context, d->scratch);
     context_release(context, d);
     context->dots = NULL;
 }
@@ -104,6 +102,7 @@ typedef struct jobs {
     int64_t ranges;
     double work;
     size_t panel_floats; /* the most of any */
+    float *scratch;      /* so many for each thread */
     atomic_int slots;
 } jobs;
 
@@ -293,18 +292,6 @@ static tw_status find_kernels(tw_context *context, job *j) {
     return status;
 }
 
-static tw_status find_scratch(tw_context *context, job *j) {
-    dots *d = j->dots;
-    size_t bytes = (size_t)context->threads * j->panel_floats * sizeof(float);
-    if (bytes <= d->scratch_bytes) return TW_OK;
-    char *larger = context_allocate_aligned(context, bytes);
-    if (!larger) return TW_ERR_MEMORY; /* who has made ready relies on what there is */
-    context_release_aligned(context, d->scratch);
-    d->scratch = larger;
-    d->scratch_bytes = bytes;
-    return TW_OK;
-}
-
 /* ---- the walk ---- */
 
 /* Where matrix `number` of the batch begins. */
@@ -462,16 +449,37 @@ static void run_units(const job *j, float *panel, int64_t begin, int64_t end) {
     }
 }
 
-/* The tiles, their code and their scratch. */
-static tw_status prepare(tw_context *context, job *j) {
+/* Tiles and units. */
+static tw_status shape(tw_context *context, job *j) {
     j->dots = dots_of(context);
     if (!j->dots) return TW_ERR_MEMORY;
     if (!j->dots->target) return TW_ERR_UNSUPPORTED;
     set_geometry(j);
     swap_sides(j);
-    if (!choose(j)) return TW_ERR_UNSUPPORTED;
-    tw_status status = find_kernels(context, j);
-    return status ? status : find_scratch(context, j);
+    return choose(j) ? TW_OK : TW_ERR_UNSUPPORTED;
+}
+
+/* A turned panel for each thread. */
+static size_t scratch_bytes(const tw_context *context, size_t panel) {
+    return (size_t)context->threads * panel * sizeof(float);
+}
+
+static tw_status prepare(tw_context *context, job *j) {
+    tw_status status = shape(context, j);
+    return status ? status : find_kernels(context, j);
+}
+
+tw_status generated_dots_workspace(tw_context *context, int n, const matrix_product *m,
+                                   size_t *bytes) {
+    *bytes = 0;
+    for (int i = 0; i < n; i++) {
+        job j = {.m = &m[i]};
+        tw_status status = shape(context, &j);
+        if (status) return status;
+        size_t own = scratch_bytes(context, j.panel_floats);
+        if (own > *bytes) *bytes = own;
+    }
+    return TW_OK;
 }
 
 /* The first unit of a job past so much of the work, which is counted from the job's begin. */
@@ -487,8 +495,7 @@ static void run_ranges(void *argument, int64_t begin, int64_t end) {
     double to = all->work * (double)end / (double)all->ranges;
     float *panel = NULL;
     if (all->panel_floats)
-        panel = (float *)(void *)all->at[0].dots->scratch +
-                (size_t)atomic_fetch_add(&all->slots, 1) * all->panel_floats;
+        panel = all->scratch + (size_t)atomic_fetch_add(&all->slots, 1) * all->panel_floats;
     for (int i = 0; i < all->n; i++) {
         const job *j = &all->at[i];
         int64_t first = unit_at(j, from), last = end == all->ranges ? j->units : unit_at(j, to);
@@ -512,8 +519,14 @@ static tw_status run(tw_context *context, int n, job *at) {
         if (j->panel_floats > all.panel_floats) all.panel_floats = j->panel_floats;
     }
     double threads = all.work / GRAIN < context->threads ? all.work / GRAIN : context->threads;
+    scratch_mark mark = scratch_save(context);
+    if (all.panel_floats) {
+        all.scratch = scratch_take(context, scratch_bytes(context, all.panel_floats));
+        if (!all.scratch) return TW_ERR_MEMORY;
+    }
     all.ranges = least(threads < 1 ? 1 : (int64_t)threads, units);
     tw_parallel_for(context, all.ranges, 1, run_ranges, &all);
+    scratch_restore(context, mark);
     return TW_OK;
 }
 

@@ -18,6 +18,10 @@ tw_status generated_dot(tw_context *context, const matrix_product *m, const floa
 tw_status generated_dots(tw_context *context, int n, const matrix_product *m, const void *const *in,
                          void *const *y);
 
+/* The memory that n products take side by side while they run, from the caller's scratch (base/scratch.h). */
+tw_status generated_dots_workspace(tw_context *context, int n, const matrix_product *m,
+                                   size_t *bytes);
+
 /* A block of y, its rows counted over the whole batch; `step` numbers from row to row where it is kept. */
 typedef struct dot_block {
     int64_t row, rows, column, columns, step;
