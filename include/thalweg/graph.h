@@ -135,7 +135,7 @@ TW_API void tw_print(tw_value value);
  */
 TW_API char *tw_graph_print(tw_graph *graph);
 /* The text of the graph after the named passes, space-separated, or after all that tw_compile runs
- * (NULL): "fold simplify sink order common dead". Each result is verified. */
+ * (NULL); "fold simplify sink common order common dead", say. Each result is verified. */
 TW_API char *tw_graph_print_passes(tw_graph *graph, const char *passes);
 /* The i-th pass in the order in which they are run, and what it does; NULL past the end. */
 TW_API const char *tw_pass_name(int i, const char **about);

@@ -37,8 +37,10 @@ NUMBER_KERNELS(div, a / b,
                b == 0 ? 0 : a / b)
 NUMBER_KERNELS(max, a > b || a != a ? a : b, a > b ? a : b, a > b ? a : b, a > b ? a : b)
 NUMBER_KERNELS(min, a < b || a != a ? a : b, a < b ? a : b, a < b ? a : b, a < b ? a : b)
-SCALAR_2(pow_f32, float, float, powf(a, b))
-SCALAR_2(pow_f64, double, double, pow(a, b))
+/* Powers that products give are these products, so that a constant b needs no pow. */
+#define POWER(pow) b == 2 ? a *a : b == 3 ? a *a *a : b == -1 ? 1 / a : pow(a, b)
+SCALAR_2(pow_f32, float, float, POWER(powf))
+SCALAR_2(pow_f64, double, double, POWER(pow))
 /* By 0 gives a, so that a = (a / b) b + rem; by -1 gives 0, where C's % could trap. */
 SCALAR_2(rem_f32, float, float, fmodf(a, b))
 SCALAR_2(rem_f64, double, double, fmod(a, b))
@@ -386,7 +388,8 @@ static const tw_operator op_pow = {
     BINARY_COMMON,
     .name = "pow",
     .formula = "y = a^b",
-    .semantics = "as C's pow; the gradient of b is 0 where a <= 0",
+    .semantics = "as C's pow, but a a, a a a and 1 / a for b of 2, 3 and -1; the gradient of b is "
+                 "0 where a <= 0",
     .operands = "a b",
     .infer = rule_infer_float,
     .vjp = pow_vjp,

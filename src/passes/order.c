@@ -1,187 +1,189 @@
 /*
- * Matmul order by cost: a chain of matrix products is taken apart, through transposes, and put
- * together in the order of the fewest multiplications (Cormen et al., Introduction to Algorithms,
- * 15.2). A(Bx) instead of (AB)x, and low-rank products from the thin side. A product that is read
- * twice stays what it is. Open extents count as the nominal extent.
+ * Matmul order by cost: A(Bx) instead of (AB)x, and low-rank products from the thin side. A product
+ * that is read more than once is dissolved where its readers cost less without it, all together;
+ * where it stays, each of them may use it. Open extents count as the nominal extent.
  */
-#include <thalweg/operators.h>
+#include <math.h>
 
-#include "ir/dimension.h"
+#include "passes/chain.h"
 #include "passes/passes.h"
 
-enum { LONGEST = 16 };
-enum { BATCH_A, BATCH_B, CONTRACT_A, CONTRACT_B, RESULT };
+enum { MOST_ROOTS = 64, DEEPEST = 16 };
 
-/* A factor of the chain: rows x columns once transposed as asked. A vector, at an end of the chain,
- * has rank 1 and an extent of 1 on its outer side. */
-typedef struct factor {
-    uint32_t value; /* of `to` */
-    bool transposed;
-} factor;
-
-typedef struct chain {
-    rewrite *r;
+/* The products above a value whose cost depends on whether it is there. */
+typedef struct roots {
     int n;
-    factor at[LONGEST];
-    double extent[LONGEST + 1]; /* factor i is extent[i] x extent[i + 1] */
-    double cost[LONGEST][LONGEST];
-    int split[LONGEST][LONGEST];
-} chain;
+    uint32_t at[MOST_ROOTS];
+} roots;
 
-/* A product of matrices, or of a matrix and a vector, without batch axes or another result type. */
-static bool is_product(const rewrite *r, const node *it) {
-    if (strcmp(it->op->name, "dot") || it->attr[BATCH_A].list.rank || it->attr[RESULT].i)
-        return false;
-    if (it->attr[CONTRACT_A].list.rank != 1) return false;
-    for (int i = 0; i < 2; i++) {
-        tw_type type = rewrite_type(r, it->operand[i]);
-        if (type.shape.rank < 1 || type.shape.rank > 2) return false;
-        if (type.dtype != TW_F32 && type.dtype != TW_F64) return false;
-    }
-    return true;
-}
-
-/* Reads of each value of `to`: those that its value of `from` has. */
 typedef struct order_state {
-    uint32_t *reads;
-    size_t count;
+    uint8_t *dissolved;
+    uint32_t *first;  /* by value of `from`: where its readers start in reader[] */
+    uint32_t *reader; /* live nodes, once for each time they read */
+    uint32_t *seen;   /* by value: 1 + the last one whose roots were looked for from there */
 } order_state;
 
-/* The product behind a value that nothing else reads. */
-static const node *inner_product(const rewrite *r, uint32_t id) {
-    const order_state *s = r->state;
-    const node *made = rewrite_node(r, id);
-    bool once = id < s->count && s->reads[id] == 1;
-    return once && node_is(made, "dot") && is_product(r, made) ? made : NULL;
+static bool is_live(const rewrite *r, const node *it) {
+    for (int i = 0; i < it->n_results; i++)
+        if (r->uses[it->first_result + (uint32_t)i]) return true;
+    return it->op->effect;
 }
 
-/* Appends the factors of op(value), op transposing or not; false for a chain that is too long, at
- * the latest after `depth` products. */
-static bool flatten(chain *c, uint32_t id, bool transposed, int depth) {
-    const node *inner = inner_product(c->r, id);
-    if (!inner || rewrite_type(c->r, id).shape.rank != 2) {
-        if (c->n == LONGEST) return false;
-        c->at[c->n++] = (factor){id, transposed};
-        return true;
-    }
-    if (!depth--) return false;
-    uint32_t a = inner->operand[0], b = inner->operand[1];
-    bool flip_a = inner->attr[CONTRACT_A].list.dim[0] == 0;
-    bool flip_b = inner->attr[CONTRACT_B].list.dim[0] == 1;
-    if (transposed) return flatten(c, b, !flip_b, depth) && flatten(c, a, !flip_a, depth);
-    return flatten(c, a, flip_a, depth) && flatten(c, b, flip_b, depth);
-}
-
-static void measure(chain *c) {
-    for (int i = 0; i < c->n; i++) {
-        tw_shape shape = rewrite_type(c->r, c->at[i].value).shape;
-        bool vector = shape.rank == 1, flip = c->at[i].transposed;
-        double first = rewrite_nominal(c->r, shape.dim[0]),
-               last = vector ? 1 : rewrite_nominal(c->r, shape.dim[1]);
-        if (vector && i == 0) flip = true; /* 1 x n on the left, n x 1 on the right */
-        c->extent[i] = flip ? last : first;
-        c->extent[i + 1] = flip ? first : last;
-    }
-}
-
-static double product_cost(const chain *c, int from, int split, int to) {
-    return c->extent[from] * c->extent[split + 1] * c->extent[to + 1];
-}
-
-/* The best order of factors from..to, for all of them. */
-static void find_order(chain *c) {
-    for (int length = 2; length <= c->n; length++) {
-        for (int from = 0; from + length <= c->n; from++) {
-            int to = from + length - 1;
-            for (int split = from; split < to; split++) {
-                double cost = c->cost[from][split] + c->cost[split + 1][to] +
-                              product_cost(c, from, split, to);
-                if (split > from && cost >= c->cost[from][to]) continue;
-                c->cost[from][to] = cost;
-                c->split[from][to] = split;
-            }
+static void index_readers(rewrite *r, bool fill) {
+    order_state *s = r->state;
+    const tw_graph *graph = r->from;
+    for (uint32_t i = 0; i < graph->nodes.count; i++) {
+        const node *it = &graph->nodes.at[i];
+        for (int k = 0; k < it->n_operands && is_live(r, it); k++) {
+            if (it->operand[k] == ABSENT) continue;
+            if (fill)
+                s->reader[s->first[it->operand[k]]++] = i;
+            else
+                s->first[it->operand[k] + 1]++;
         }
     }
 }
 
-static factor emit(const chain *c, int from, int to) {
-    if (from == to) return c->at[from];
-    int split = c->split[from][to];
-    factor a = emit(c, from, split), b = emit(c, split + 1, to);
-    tw_graph *graph = c->r->to;
-    if (a.value == ABSENT || b.value == ABSENT) return (factor){ABSENT, false};
-    int rank_a = rewrite_type(c->r, a.value).shape.rank;
-    int rank_b = rewrite_type(c->r, b.value).shape.rank;
-    int contract_a = rank_a == 1 || a.transposed ? 0 : 1, contract_b = rank_b == 2 && b.transposed;
-    tw_value y = tw_dot(graph_handle(graph, a.value), graph_handle(graph, b.value), 0, NULL, NULL,
-                        1, &contract_a, &contract_b);
-    return (factor){tw_ok(y) ? y.id : ABSENT, false};
+static bool allocate(rewrite *r) {
+    order_state *s = r->state;
+    tw_context *context = r->to->module->context;
+    size_t values = r->from->values.count, reads = 1;
+    for (size_t i = 0; i < r->from->nodes.count; i++)
+        reads += (size_t)r->from->nodes.at[i].n_operands;
+    s->dissolved = context_allocate(context, values + 1, sizeof *s->dissolved);
+    s->first = context_allocate(context, values + 2, sizeof *s->first);
+    s->reader = context_allocate(context, reads, sizeof *s->reader);
+    s->seen = context_allocate(context, values + 1, sizeof *s->seen);
+    if (s->dissolved && s->first && s->reader && s->seen) return true;
+    graph_error(r->to, TW_ERR_MEMORY, "out of memory for the order of products");
+    return false;
 }
 
-/* What the chain costs in the order in which it was written. */
-static double cost_as_written(const rewrite *r, const node *it) {
-    tw_shape a = rewrite_type(r, it->operand[0]).shape, b = rewrite_type(r, it->operand[1]).shape;
-    double cost = 1;
-    for (int i = 0; i < a.rank; i++) cost *= rewrite_nominal(r, a.dim[i]);
-    for (int i = 0; i < b.rank; i++)
-        if (i != it->attr[CONTRACT_B].list.dim[0]) cost *= rewrite_nominal(r, b.dim[i]);
-    for (int i = 0; i < 2; i++) {
-        const node *inner = inner_product(r, it->operand[i]);
-        if (inner && rewrite_type(r, it->operand[i]).shape.rank == 2)
-            cost += cost_as_written(r, inner);
+static int readers(const rewrite *r, uint32_t value) {
+    const order_state *s = r->state;
+    return (int)(s->first[value + 1] - s->first[value]);
+}
+
+static const node *reader(const rewrite *r, uint32_t value, int i) {
+    const order_state *s = r->state;
+    return &r->from->nodes.at[s->reader[s->first[value] + (uint32_t)i]];
+}
+
+/* Whether the value itself is wanted, and not only as a part of products. */
+static bool is_wanted(const rewrite *r, uint32_t value, bool as_it_stands, int depth) {
+    const order_state *s = r->state;
+    if (!depth) return true;
+    if (as_it_stands && r->uses[value] > 1 && !s->dissolved[value]) return true;
+    if ((uint32_t)readers(r, value) != r->uses[value]) return true; /* an output, an assign */
+    for (int i = 0; i < readers(r, value); i++) {
+        const node *it = reader(r, value, i);
+        if (chain_is_product(r->from, it)) continue;
+        if (chain_through(r->from, it) != value) return true;
+        if (is_wanted(r, it->first_result, true, depth - 1)) return true;
     }
+    return false;
+}
+
+static bool has_factor(const chain *c, uint32_t value) {
+    for (int i = 0; i < c->n; i++)
+        if (c->at[i].value == value) return true;
+    return false;
+}
+
+/* Whether a product reads the value as something else than a matrix of its rows and columns. */
+static bool is_read_whole(rewrite *r, uint32_t value) {
+    const order_state *s = r->state;
+    for (int i = 0; i < readers(r, value); i++) {
+        const node *it = reader(r, value, i);
+        chain c;
+        if (!chain_is_product(r->from, it)) continue;
+        chain_take(&c, r, s->dissolved, it->first_result);
+        if (has_factor(&c, value)) return true;
+    }
+    return false;
+}
+
+/* The products that are computed above `value`; false for too many. */
+static bool find_roots(rewrite *r, uint32_t value, uint32_t mark, int depth, roots *out) {
+    order_state *s = r->state;
+    for (int i = 0; depth && i < readers(r, value); i++) {
+        const node *it = reader(r, value, i);
+        uint32_t y = it->first_result;
+        bool product = chain_is_product(r->from, it);
+        if ((!product && chain_through(r->from, it) != value) || s->seen[y] == mark) continue;
+        s->seen[y] = mark;
+        if (product && (is_wanted(r, y, true, DEEPEST) || is_read_whole(r, y))) {
+            if (out->n == MOST_ROOTS) return false;
+            out->at[out->n++] = y;
+        }
+        if (!find_roots(r, y, mark, depth - 1, out)) return false;
+    }
+    return true;
+}
+
+static double root_cost(rewrite *r, uint32_t root, uint32_t value) {
+    const order_state *s = r->state;
+    chain c;
+    chain_take(&c, r, s->dissolved, root);
+    return s->dissolved[value] && has_factor(&c, value) ? INFINITY : chain_cost(&c);
+}
+
+static double total_cost(rewrite *r, const roots *all, uint32_t value) {
+    double cost = 0;
+    for (int i = 0; i < all->n; i++) cost += root_cost(r, all->at[i], value);
     return cost;
 }
 
-static void note(rewrite *r, uint32_t id, uint32_t reads) {
+/* What the value itself costs: the product behind it, unless that is there in any case. */
+static double own_cost(rewrite *r, uint32_t value) {
+    const node *product = chain_product(r->from, value);
+    bool there = product->first_result != value && r->uses[product->first_result] > 1;
+    return there ? 0 : root_cost(r, product->first_result, value);
+}
+
+static void weigh(rewrite *r, uint32_t value) {
     order_state *s = r->state;
-    if (id < s->count) s->reads[id] = reads; /* past the end: a product that is left whole */
+    roots all = {0};
+    if (r->uses[value] < 2 || !chain_product(r->from, value) || is_wanted(r, value, false, DEEPEST))
+        return;
+    if (!find_roots(r, value, value + 1, 2 * DEEPEST, &all)) return;
+    double kept = own_cost(r, value) + total_cost(r, &all, value);
+    s->dissolved[value] = true;
+    if (!(total_cost(r, &all, value) < kept)) s->dissolved[value] = false;
 }
 
 static bool start(rewrite *r) {
     order_state *s = r->state;
-    if (s->reads) return true;
-    s->count = LONGEST * r->from->values.count; /* a product becomes one less than that at most */
-    s->reads = context_allocate(r->to->module->context, s->count, sizeof *s->reads);
-    if (!s->reads) graph_error(r->to, TW_ERR_MEMORY, "out of memory for the order of products");
-    return s->reads != NULL;
-}
-
-static bool reorder(rewrite *r, const node *it, const uint32_t *operand, uint32_t *result) {
-    chain c = {.r = r};
-    node root = *it;
-    uint32_t own[2] = {operand[0], operand[1]};
-    root.operand = own;
-    if (strcmp(it->op->name, "dot") || !is_product(r, &root)) return false;
-    bool flip_a = it->attr[CONTRACT_A].list.dim[0] == 0 && rewrite_type(r, own[0]).shape.rank == 2;
-    bool flip_b = it->attr[CONTRACT_B].list.dim[0] == 1;
-    if (!flatten(&c, own[0], flip_a, LONGEST) || !flatten(&c, own[1], flip_b, LONGEST))
-        return false;
-    if (c.n < 3) return false;
-    measure(&c);
-    find_order(&c);
-    if (!(c.cost[0][c.n - 1] < cost_as_written(r, &root))) return false;
-    uint32_t id = (uint32_t)r->to->values.count;
-    result[0] = emit(&c, 0, c.n - 1).value;
-    for (; id < r->to->values.count; id++) note(r, id, 1); /* a longer chain opens them again */
+    if (s->dissolved) return s->seen != NULL;
+    if (!allocate(r)) return false;
+    size_t values = r->from->values.count;
+    index_readers(r, false);
+    for (size_t i = 0; i < values; i++) s->first[i + 1] += s->first[i];
+    index_readers(r, true);
+    for (size_t i = values; i > 0; i--) s->first[i] = s->first[i - 1]; /* it had moved on */
+    s->first[0] = 0;
+    for (size_t i = values; i > 0; i--) weigh(r, (uint32_t)(i - 1));
     return true;
 }
 
 static bool visit(rewrite *r, const node *it, const uint32_t *operand, uint32_t *result) {
-    if (!start(r)) return false;
-    if (!reorder(r, it, operand, result)) {
-        uint32_t made = graph_copy(r->to, r->from, it, operand);
-        if (made == NO_NODE) return false;
-        for (int i = 0; i < it->n_results; i++)
-            result[i] = r->to->nodes.at[made].first_result + (uint32_t)i;
-    }
-    for (int i = 0; i < it->n_results; i++)
-        note(r, result[i], r->uses[it->first_result + (uint32_t)i]);
+    const order_state *s = r->state;
+    chain c;
+    (void)operand;
+    if (!chain_is_product(r->from, it) || !start(r)) return false;
+    chain_take(&c, r, s->dissolved, it->first_result);
+    if (c.n < 3 || !(chain_cost(&c) < c.written)) return false;
+    result[0] = chain_emit(&c);
     return true;
 }
 
 static void end(rewrite *r) {
-    context_release(r->to->module->context, ((order_state *)r->state)->reads);
+    order_state *s = r->state;
+    tw_context *context = r->to->module->context;
+    context_release(context, s->dissolved);
+    context_release(context, s->first);
+    context_release(context, s->reader);
+    context_release(context, s->seen);
 }
 
 const pass order_pass = {.name = "order",

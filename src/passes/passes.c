@@ -1,6 +1,8 @@
 /* The list of passes and the pipeline. */
 #include "passes/passes.h"
 
+#include <stdio.h>
+
 #include "base/text.h"
 #include "ir/verify.h"
 
@@ -8,8 +10,8 @@
 static const pass dead_pass = {.name = "dead", .about = "what nothing reads goes"};
 
 static const pass *const list[] = {&pool_pass,           &expand_pass,         &fold_pass,
-                                   &simplify_pass,       &sink_pass,           &order_pass,
-                                   &common_pass,         &dead_pass,           &recompute_passes[0],
+                                   &simplify_pass,       &sink_pass,           &common_pass,
+                                   &order_pass,          &dead_pass,           &recompute_passes[0],
                                    &recompute_passes[1], &recompute_passes[2], &recompute_passes[3],
                                    &recompute_passes[4], &spread_pass,         &fuse_pass,
                                    &schedule_pass,       &merge_pass};
@@ -30,6 +32,13 @@ static const pass *find(const char *name, size_t length) {
     return NULL;
 }
 
+/* Sharing tells `order` what is read twice, and finds what its chains have in common. */
+void passes_choose(bool generates, int level, char names[PASSES_NAMES]) {
+    snprintf(names, PASSES_NAMES, "pool %sfold simplify sink common order common dead %s %s",
+             generates ? "expand " : "", level ? recompute_passes[level - 1].name : "",
+             generates ? "spread fuse schedule merge" : "");
+}
+
 static tw_graph *apply(tw_graph *graph, const pass *pass, bool verify) {
     tw_graph *after = rewrite_run(graph, pass);
     if (!after) return NULL;
@@ -47,9 +56,10 @@ static tw_graph *refuse(tw_graph *graph, const char *name, size_t length) {
 }
 
 tw_graph *passes_run(tw_graph *graph, const char *names, bool verify) {
-    for (int i = 0; !names && graph && i < PASSES; i++)
-        if (!list[i]->asked) graph = apply(graph, list[i], verify);
-    while (names && graph && *(names += strspn(names, " "))) {
+    char all[PASSES_NAMES];
+    passes_choose(true, 0, all);
+    if (!names) names = all;
+    while (graph && *(names += strspn(names, " "))) {
         size_t length = strcspn(names, " ");
         const pass *pass = find(names, length);
         if (!pass) return refuse(graph, names, length);

@@ -10,9 +10,13 @@ extern const pass pool_pass, expand_pass, fold_pass, simplify_pass, sink_pass, o
 enum { RECOMPUTE_LEVELS = 5 };
 extern const pass recompute_passes[RECOMPUTE_LEVELS];
 
-/* The i-th pass, in the order in which they are run; NULL past the end. */
+/* The i-th pass, in the order in which they are first run; NULL past the end. */
 const pass *passes_at(int i);
-/* The graph after the named passes (space-separated, in that order; NULL: all), each followed by
+/* The names of the passes that tw_compile runs, space-separated; level: how much is computed again.
+ * Without generated code, what would be fused runs by the kernels of the operators. */
+enum { PASSES_NAMES = 160 };
+void passes_choose(bool generates, int level, char names[PASSES_NAMES]);
+/* The graph after the named passes (NULL: those for generated code), each followed by
  * the verifier when `verify` is set. A function of the module: graph_drop_functions frees it. NULL
  * with the context's error. */
 tw_graph *passes_run(tw_graph *graph, const char *names, bool verify);

@@ -54,13 +54,6 @@ static uint32_t same_input(const tw_graph *before, const tw_graph *after, uint32
     return 0; /* no input: what lowering refuses */
 }
 
-/* The passes' names. Without generated code, what would be fused runs by the kernels of the operators. */
-static void choose_passes(bool generates, int level, char names[160]) {
-    snprintf(names, 160, "pool %sfold simplify sink order common dead %s %s",
-             generates ? "expand " : "", level ? recompute_passes[level - 1].name : "",
-             generates ? "spread fuse schedule merge" : "");
-}
-
 /* What the passes made lives until it is lowered. */
 static tw_status lower_after_passes(struct code *code, tw_graph *graph, int n_in,
                                     const uint32_t *in, int n_out, const uint32_t *out,
@@ -71,8 +64,8 @@ static tw_status lower_after_passes(struct code *code, tw_graph *graph, int n_in
     uint32_t *moved = context_allocate(module->context, (size_t)n_in + 1, sizeof *moved);
     tw_status status = moved ? TW_OK : TW_ERR_MEMORY;
     bool generates = !opts->plain && machine_target_of(module->context);
-    char names[160];
-    choose_passes(generates, level, names);
+    char names[PASSES_NAMES];
+    passes_choose(generates, level, names);
     tw_graph *after = moved ? passes_run(graph, names, false) : NULL;
     if (after) {
         for (int i = 0; i < n_in; i++) moved[i] = same_input(graph, after, in[i]);
