@@ -172,7 +172,7 @@ def memory(options):
                                f"plan={planned / grown:.3f}"))
     lines.insert(0, "most resident memory of the process, training at batch 128; the ratio is to the "
                     "better of PyTorch's; plan is transients and state over what ours grows by as it "
-                    "compiles and runs, pages of files apart:")
+                    "compiles and runs, pages of files and machine code apart:")
     return lines, [result for _, result in sorted(results)], versions
 
 

@@ -22,7 +22,8 @@ typedef struct harness_case {
 double harness_now(void);
 /* Answers until the input ends; false when a step failed or memory is out. */
 bool harness_serve(int n, const harness_case *cases);
-/* The most resident bytes that the process has had; and what it has now without pages of files. */
+/* The most resident bytes that the process has had; and what it has now without pages of files
+ * and without machine code. */
 int64_t harness_peak_bytes(void);
 int64_t harness_own_bytes(void);
 /* Element i of made-up data in [-range, range); bench/sides/serve.py has the same. */

@@ -16,6 +16,7 @@ typedef struct override {
 
 static const override table[] = {
     {"dot", product_dot, product_dot_workspace, false},
+    {"dots", product_dots, product_dots_workspace, false},
     {"conv", onednn_conv, onednn_conv_workspace, false},
     {"conv_input_grad", onednn_conv_input_grad, onednn_conv_input_grad_workspace, false},
     {"conv_weight_grad", onednn_conv_weight_grad, onednn_conv_weight_grad_workspace, false},

@@ -1,4 +1,4 @@
-/* The override of dot: generated tiles or the library, by the shape. */
+/* The overrides of dot and dots: generated tiles or the library, by the shape. */
 #ifndef CODEGEN_PRODUCT_CHOICE_H
 #define CODEGEN_PRODUCT_CHOICE_H
 
@@ -6,5 +6,7 @@
 
 tw_status product_dot(const tw_kernel_call *call);
 tw_status product_dot_workspace(const tw_signature *signature, size_t *bytes);
+tw_status product_dots(const tw_kernel_call *call);
+tw_status product_dots_workspace(const tw_signature *signature, size_t *bytes);
 
 #endif

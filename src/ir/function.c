@@ -23,6 +23,15 @@ static void operand_name(const tw_operator *op, int i, char *out, size_t size) {
     snprintf(out, size, "x%d", i);
 }
 
+/* An open list of results is as long as infer says. */
+static int result_count(const tw_signature *signature) {
+    tw_type result[TW_MAX_RESULTS];
+    tw_signature inferred = *signature;
+    inferred.result = result;
+    bool stated = signature->op->infer && !signature->op->infer(&inferred);
+    return stated ? inferred.n_results : signature->n_results;
+}
+
 tw_graph *graph_body(tw_graph *graph, const tw_operator *op, int n, const tw_type *operand,
                      const bool *absent, const tw_attr *attr) {
     char name[128];
@@ -43,8 +52,9 @@ tw_graph *graph_body(tw_graph *graph, const tw_operator *op, int n, const tw_typ
                               .n_results = results,
                               .operand = operand,
                               .attr = attr};
+    signature.n_results = result_count(&signature);
     op->body(body, &signature, in, out);
-    if (body->status == TW_OK) tw_outputs(body, results, out);
+    if (body->status == TW_OK) tw_outputs(body, signature.n_results, out);
     if (body->status == TW_OK) return body;
     const char *scope = graph_scope(graph);
     graph_error(graph, body->status, "%s%s%s%s: %s", op->name, *scope ? " in scope \"" : "", scope,

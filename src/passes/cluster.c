@@ -4,7 +4,6 @@
 #include "base/arena.h"
 #include "ir/dimension.h"
 #include "ir/expression.h"
-#include "ops/product.h"
 #include "passes/rewrite.h"
 
 enum {
@@ -71,22 +70,21 @@ static bool is_reduction(const clusters *c, const node *it) {
     return from != TW_BOOL && from == c->graph->values.at[it->first_result].type.dtype;
 }
 
-static tw_type nominal_type(const clusters *c, uint32_t value) {
-    tw_type type = c->graph->values.at[value].type;
+static tw_type nominal_type(tw_context *context, tw_type type) {
     for (int i = 0; i < type.shape.rank; i++)
-        type.shape.dim[i] = nominal_extent(c->context, type.shape.dim[i]);
+        type.shape.dim[i] = nominal_extent(context, type.shape.dim[i]);
     return type;
 }
 
-/* A dot that is computed in tiles, open extents at their nominal numbers. */
-static bool is_product(const clusters *c, const node *it, matrix_product *m) {
+bool cluster_product(tw_context *context, const tw_graph *graph, const node *it,
+                     matrix_product *m) {
     if (!node_is(it, "dot")) return false;
-    tw_type operand[2], result = nominal_type(c, it->first_result);
+    tw_type operand[2], result = nominal_type(context, graph->values.at[it->first_result].type);
     for (int k = 0; k < 2; k++) {
-        operand[k] = nominal_type(c, it->operand[k]);
-        if (cluster_copies(c->graph, it->operand[k])) return false;
+        operand[k] = nominal_type(context, graph->values.at[it->operand[k]].type);
+        if (cluster_copies(graph, it->operand[k])) return false;
     }
-    const tw_signature signature = {c->context, it->op, 2, 1, operand, &result, it->attr};
+    const tw_signature signature = {context, it->op, 2, 1, operand, &result, it->attr};
     *m = (matrix_product){0};
     bool some = shape_elements(operand[0].shape) > 0 && shape_elements(result.shape) > 0;
     return some && operand[0].dtype == TW_F32 && result.dtype == TW_F32 &&
@@ -120,7 +118,7 @@ static void start(clusters *c, uint32_t index) {
     c->of[index] = NO_CLUSTER;
     c->next[index] = NO_NODE;
     matrix_product m;
-    bool product = c->live[index] && is_product(c, it, &m);
+    bool product = c->live[index] && cluster_product(c->context, c->graph, it, &m);
     if (!c->live[index] || (!product && !can_join(c, it))) return;
     bool reduces = node_is(it, "reduce");
     c->of[index] = c->count;
@@ -370,7 +368,7 @@ static bool keeps_little(const clusters *c, uint32_t dot, const cluster *reader)
     for (uint32_t i = reader->first; i != NO_NODE; i = c->next[i])
         waits = waits || graph->nodes.at[i].meta.phase == PHASE_UPDATE;
     if (!waits || graph->nodes.at[dot].meta.phase == PHASE_UPDATE) return true;
-    int n = is_product(c, &graph->nodes.at[dot], &m) ? (int)m.rank - 2 : 0;
+    int n = cluster_product(c->context, graph, &graph->nodes.at[dot], &m) ? (int)m.rank - 2 : 0;
     double rows = (double)m.y_extent[n], columns = (double)m.y_extent[n + 1];
     return (double)m.x_extent[n + 1] * (rows + columns) <= rows * columns;
 }

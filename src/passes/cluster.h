@@ -9,6 +9,7 @@
 #define PASSES_CLUSTER_H
 
 #include "ir/graph.h"
+#include "ops/product.h"
 
 enum { CLUSTER_MEMBERS = 64, CLUSTER_INPUTS = 24, CLUSTER_OUTPUTS = 12 };
 #define NO_CLUSTER UINT32_MAX
@@ -47,5 +48,7 @@ void clusters_free(clusters *c);
 
 /* Whether the value is one number that a kernel knows, so that everyone who reads it has a copy. */
 bool cluster_copies(const tw_graph *graph, uint32_t value);
+/* Whether the node is a dot that is computed in tiles, open extents at their nominal numbers. */
+bool cluster_product(tw_context *context, const tw_graph *graph, const node *it, matrix_product *m);
 
 #endif

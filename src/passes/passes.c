@@ -9,11 +9,12 @@
 /* What nothing reads: every walk leaves it out, and so this one has nothing else to do. */
 static const pass dead_pass = {.name = "dead", .about = "what nothing reads goes"};
 
-static const pass *const list[] = {
-    &pool_pass,           &expand_pass,         &fold_pass,           &simplify_pass,
-    &sink_pass,           &common_pass,         &order_pass,          &dead_pass,
-    &recompute_passes[0], &recompute_passes[1], &recompute_passes[2], &recompute_passes[3],
-    &recompute_passes[4], &spread_pass,         &fuse_pass,           &schedule_pass};
+static const pass *const list[] = {&pool_pass,           &expand_pass,         &fold_pass,
+                                   &simplify_pass,       &sink_pass,           &common_pass,
+                                   &order_pass,          &dead_pass,           &recompute_passes[0],
+                                   &recompute_passes[1], &recompute_passes[2], &recompute_passes[3],
+                                   &recompute_passes[4], &spread_pass,         &fuse_pass,
+                                   &schedule_pass,       &merge_pass};
 enum { PASSES = sizeof list / sizeof *list };
 
 const pass *passes_at(int i) { return i >= 0 && i < PASSES ? list[i] : NULL; }
@@ -35,7 +36,7 @@ static const pass *find(const char *name, size_t length) {
 void passes_choose(bool generates, int level, char names[PASSES_NAMES]) {
     snprintf(names, PASSES_NAMES, "pool %sfold simplify sink common order common dead %s %s",
              generates ? "expand " : "", level ? recompute_passes[level - 1].name : "",
-             generates ? "spread fuse schedule" : "");
+             generates ? "spread fuse schedule merge" : "");
 }
 
 static tw_graph *apply(tw_graph *graph, const pass *pass, bool verify) {

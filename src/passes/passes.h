@@ -5,7 +5,7 @@
 #include "passes/rewrite.h"
 
 extern const pass pool_pass, expand_pass, fold_pass, simplify_pass, sink_pass, order_pass,
-    common_pass, spread_pass, fuse_pass, schedule_pass;
+    common_pass, spread_pass, fuse_pass, schedule_pass, merge_pass;
 /* From the mildest to the one that keeps the least. */
 enum { RECOMPUTE_LEVELS = 5 };
 extern const pass recompute_passes[RECOMPUTE_LEVELS];

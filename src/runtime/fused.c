@@ -54,7 +54,8 @@ static tw_status bind_product(tw_program *program, const generated *g, const int
     for (int k = 0; k < 2; k++) p->operand[k] = at->operand[product->operand[k]];
     p->signature =
         (tw_signature){context, product->op, 2, 1, p->operand, &p->result, product->attr};
-    tw_status status = generated_product_prepare(g, &p->signature, extent, &p->m, &p->blocks);
+    tw_status status =
+        generated_product_prepare(g, &p->signature, extent, &p->m, &p->blocks, &at->workspace);
     if (status || p->blocks) return status;
     size_t room;
     if (!type_bytes(p->result, &p->bytes))

@@ -242,7 +242,7 @@ static void test_memory(void **state) {
     for (int k = 0; k < 2; k++) {
         tw_store *store = tw_store_new(context, NULL);
         tw_graph *graph = tw_graph_new(context, store, TW_SYMBOLIC, NULL);
-        tw_value x = tw_input(graph, "x", TW_F32, TW_SHAPE(512, 16)), h = x, out = {0};
+        tw_value x = tw_input(graph, "x", TW_F32, TW_SHAPE(2048, 16)), h = x, out = {0};
         for (int i = 0; i < 4; i++) {
             char name[16];
             snprintf(name, sizeof name, "fc%d", i);
@@ -251,7 +251,7 @@ static void test_memory(void **state) {
         out = tw_mean(h);
         tw_minimize(out, &(tw_optimizer){.microbatches = k ? 8 : 1});
         tw_program *program = tw_compile(graph, 1, &x, 1, &out, NULL);
-        tw_tensor *data = tensor_drawn(context, TW_F32, TW_SHAPE(512, 16), 1, -1, 1), *y = NULL;
+        tw_tensor *data = tensor_drawn(context, TW_F32, TW_SHAPE(2048, 16), 1, -1, 1), *y = NULL;
         if (!program || tw_run(program, &data, &y)) fail_msg("%s", tw_message(context));
         bytes[k] = tw_program_memory(program);
         tw_tensor_free(data);

@@ -248,6 +248,86 @@ static void test_pool(void **state) {
     assert_string_equal(before, passes_after(pooled_and_read, "pool dead"));
 }
 
+/* Queries, keys and values of one x. */
+static void projections(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 32, 64);
+    tw_value q = tw_matmul(x, input(g, "wq", 64, 64)), k = tw_matmul(x, input(g, "wk", 64, 64));
+    tw_value v = tw_matmul(x, input(g, "wv", 64, 48));
+    *out = tw_matmul(tw_softmax(tw_matmul(q, tw_transpose(k))), v);
+}
+
+/* Gates: fusion finishes the last in the tile, the others are siblings. */
+static void gates(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 16, 128), c = input(g, "c", 16, 128), z[4];
+    for (int i = 0; i < 4; i++) {
+        char name[3] = {'w', (char)('0' + i), 0};
+        z[i] = tw_matmul(x, input(g, name, 128, 128));
+    }
+    c = tw_add(tw_mul(tw_sigmoid(z[1]), c), tw_mul(tw_sigmoid(z[0]), tw_tanh(z[2])));
+    *out = tw_mul(tw_sigmoid(z[3]), tw_tanh(c));
+}
+
+/* The gradients of weights are siblings once both dy are there, one of them lying across. */
+static void weight_gradients(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 64, 64), w[2] = {input(g, "v", 64, 64), input(g, "w", 64, 64)};
+    tw_value dw[2], y = tw_matmul(tw_matmul(x, w[0]), tw_transpose(tw_matmul(x, w[1])));
+    tw_grad(tw_sum(tw_mul(y, y)), 2, w, dw);
+    *out = tw_matmul(dw[0], dw[1]);
+}
+
+/* The second needs the first. */
+static void one_after_another(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 64, 64), y = tw_matmul(x, input(g, "w", 64, 64));
+    *out = tw_matmul(y, tw_matmul(x, tw_transpose(y)));
+}
+
+static void other_operand(tw_graph *g, tw_value *out) {
+    tw_value w = input(g, "w", 64, 64);
+    *out = tw_matmul(tw_matmul(input(g, "x", 64, 64), w), tw_matmul(input(g, "z", 64, 64), w));
+}
+
+/* Large ones keep the threads busy by themselves. */
+static void large(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 256, 256);
+    *out = tw_matmul(tw_matmul(x, input(g, "v", 256, 256)), tw_matmul(x, input(g, "w", 256, 256)));
+}
+
+/* The second product would lie in memory while the most of it is taken. */
+static void far_apart(tw_graph *g, tw_value *out) {
+    tw_value x = input(g, "x", 64, 64), a = tw_matmul(x, input(g, "v", 64, 64));
+    tw_value all = tw_matmul(input(g, "b", 2000, 64), a); /* 2000 x 64 */
+    tw_value little = tw_matmul(tw_transpose(all), all);  /* 64 x 64 */
+    *out = tw_matmul(little, tw_matmul(x, input(g, "w", 64, 64)));
+}
+
+/* What is computed again, is not taken into the forward phase. */
+static void two_of_one(tw_graph *g, const tw_value *in, tw_value *out, const void *config) {
+    (void)g, (void)config;
+    out[0] = tw_matmul(tw_matmul(in[0], in[1]), in[0]);
+}
+
+static void again(tw_graph *g, tw_value *out) {
+    tw_value in[2] = {input(g, "x", 64, 64), input(g, "w", 64, 64)}, y = {0}, dx;
+    tw_checkpoint(g, two_of_one, NULL, 2, in, 1, &y);
+    tw_grad(tw_sum(tw_mul(y, y)), 1, in, &dx);
+    *out = dx;
+}
+
+static void test_merge(void **state) {
+    (void)state;
+    static const char passes[] = "expand simplify sink common dead spread fuse schedule merge";
+    static void (*const apart[])(tw_graph *, tw_value *) = {one_after_another, other_operand, large,
+                                                            far_apart, again};
+    golden_compare("pass_merge.txt", passes_after(projections, passes));
+    golden_compare("pass_merge_gates.txt", passes_after(gates, passes));
+    golden_compare("pass_merge_gradients.txt",
+                   strstr(passes_after(weight_gradients, passes), "graph @main"));
+    for (size_t i = 0; i < sizeof apart / sizeof *apart; i++) {
+        const char *text = passes_after(apart[i], passes);
+        if (strstr(text, "dots(")) fail_msg("%zu: %s", i, text);
+    }
+}
+
 /* Same numbers with the passes and without. */
 static void test_numbers(void **state) {
     (void)state;
@@ -275,7 +355,7 @@ int main(void) {
         cmocka_unit_test(test_recompute),     cmocka_unit_test(test_fuse),
         cmocka_unit_test(test_fuse_products), cmocka_unit_test(test_fuse_waits),
         cmocka_unit_test(test_pool),          cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_refusal),
+        cmocka_unit_test(test_merge),         cmocka_unit_test(test_refusal),
     };
     return cmocka_run_group_tests_name("passes", tests, NULL, NULL);
 }

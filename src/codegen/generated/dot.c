@@ -10,6 +10,7 @@
 
 #include "base/context.h"
 #include "base/parallel.h"
+#include "base/scratch.h"
 #include "codegen/generated/dot_text.h"
 
 enum {
@@ -33,18 +34,15 @@ enum {
 
 typedef void (*dot_kernel)(void *arguments, int64_t begin, int64_t end);
 
-/* What the context keeps: kernels by their form, and scratch for turned panels. */
+/* What the context keeps: kernels by their form. */
 typedef struct dots {
     const machine_target *target;
     dot_kernel at[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][VARIANTS];
     bool tried[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][VARIANTS];
-    char *scratch;
-    size_t scratch_bytes;
 } dots;
 
 static void dots_free(tw_context *context) {
     dots *d = context->dots;
-    context_release_aligned(context, d->scratch);
     context_release(context, d);
     context->dots = NULL;
 }
@@ -92,8 +90,21 @@ typedef struct job {
     int64_t parts;   /* of the blocks of a panel, a unit each */
     dot_kernel kernel[2][2], turner; /* [last panel][last block] */
     size_t panel_floats;
-    atomic_int slots;
+    int64_t units;
+    double
+        work; /* what is read once counts too: a multiply-add is cheaper than its operand from memory */
 } job;
+
+/* Products that are computed side by side; of the work of all, each range has an even share. */
+typedef struct jobs {
+    job *at;
+    int n;
+    int64_t ranges;
+    double work;
+    size_t panel_floats; /* the most of any */
+    float *scratch;      /* so many for each thread */
+    atomic_int slots;
+} jobs;
 
 /* ---- tiles ---- */
 
@@ -281,18 +292,6 @@ static tw_status find_kernels(tw_context *context, job *j) {
     return status;
 }
 
-static tw_status find_scratch(tw_context *context, job *j) {
-    dots *d = j->dots;
-    size_t bytes = (size_t)context->threads * j->panel_floats * sizeof(float);
-    if (bytes <= d->scratch_bytes) return TW_OK;
-    char *larger = context_allocate_aligned(context, bytes);
-    if (!larger) return TW_ERR_MEMORY; /* who has made ready relies on what there is */
-    context_release_aligned(context, d->scratch);
-    d->scratch = larger;
-    d->scratch_bytes = bytes;
-    return TW_OK;
-}
-
 /* ---- the walk ---- */
 
 /* Where matrix `number` of the batch begins. */
@@ -421,13 +420,8 @@ static void finish_group(const job *j, const dot_arguments *turned, int64_t b, i
     }
 }
 
-static void run_units(void *argument, int64_t begin, int64_t end) {
-    job *j = argument;
-    float *panel = NULL;
+static void run_units(const job *j, float *panel, int64_t begin, int64_t end) {
     int64_t held = -1;
-    if (j->turned)
-        panel = (float *)(void *)j->dots->scratch +
-                (size_t)atomic_fetch_add(&j->slots, 1) * j->panel_floats;
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t of = unit / j->parts, part = unit % j->parts;
         int64_t b = of / j->groups.count, group = of % j->groups.count;
@@ -455,40 +449,104 @@ static void run_units(void *argument, int64_t begin, int64_t end) {
     }
 }
 
-/* The tiles, their code and their scratch. */
-static tw_status prepare(tw_context *context, job *j) {
+/* Tiles and units. */
+static tw_status shape(tw_context *context, job *j) {
     j->dots = dots_of(context);
     if (!j->dots) return TW_ERR_MEMORY;
     if (!j->dots->target) return TW_ERR_UNSUPPORTED;
     set_geometry(j);
     swap_sides(j);
-    if (!choose(j)) return TW_ERR_UNSUPPORTED;
-    tw_status status = find_kernels(context, j);
-    return status ? status : find_scratch(context, j);
+    return choose(j) ? TW_OK : TW_ERR_UNSUPPORTED;
 }
 
-static tw_status run(tw_context *context, job *j) {
-    tw_status status = prepare(context, j);
-    if (status) return status;
-    int64_t units = j->batch * j->groups.count * j->parts;
-    /* What is read once counts too: a multiply-add is cheaper than its operand from memory. */
-    double work = (double)(j->batch * j->columns * j->depth) * (2.0 * (double)j->rows + 16);
-    double threads = work / GRAIN < context->threads ? work / GRAIN : context->threads;
-    int64_t ranges = threads < 1 ? 1 : (int64_t)threads, grain = (units + ranges - 1) / ranges;
-    tw_parallel_for(context, units, grain, run_units, j);
+/* A turned panel for each thread. */
+static size_t scratch_bytes(const tw_context *context, size_t panel) {
+    return (size_t)context->threads * panel * sizeof(float);
+}
+
+static tw_status prepare(tw_context *context, job *j) {
+    tw_status status = shape(context, j);
+    return status ? status : find_kernels(context, j);
+}
+
+tw_status generated_dots_workspace(tw_context *context, int n, const matrix_product *m,
+                                   size_t *bytes) {
+    *bytes = 0;
+    for (int i = 0; i < n; i++) {
+        job j = {.m = &m[i]};
+        tw_status status = shape(context, &j);
+        if (status) return status;
+        size_t own = scratch_bytes(context, j.panel_floats);
+        if (own > *bytes) *bytes = own;
+    }
+    return TW_OK;
+}
+
+/* The first unit of a job past so much of the work, which is counted from the job's begin. */
+static int64_t unit_at(const job *j, double work) {
+    double unit = work / j->work * (double)j->units + 0.5;
+    return unit <= 0 ? 0 : least((int64_t)unit, j->units);
+}
+
+/* Each call takes a slot of scratch; there are no more calls than threads. */
+static void run_ranges(void *argument, int64_t begin, int64_t end) {
+    jobs *all = argument;
+    double from = all->work * (double)begin / (double)all->ranges;
+    double to = all->work * (double)end / (double)all->ranges;
+    float *panel = NULL;
+    if (all->panel_floats)
+        panel = all->scratch + (size_t)atomic_fetch_add(&all->slots, 1) * all->panel_floats;
+    for (int i = 0; i < all->n; i++) {
+        const job *j = &all->at[i];
+        int64_t first = unit_at(j, from), last = end == all->ranges ? j->units : unit_at(j, to);
+        if (first < last) run_units(j, panel, first, last);
+        from -= j->work;
+        to -= j->work;
+    }
+}
+
+static tw_status run(tw_context *context, int n, job *at) {
+    jobs all = {.at = at, .n = n};
+    int64_t units = 0;
+    for (int i = 0; i < n; i++) {
+        job *j = &at[i];
+        tw_status status = prepare(context, j);
+        if (status) return status;
+        j->units = j->batch * j->groups.count * j->parts;
+        j->work = (double)(j->batch * j->columns * j->depth) * (2.0 * (double)j->rows + 16);
+        units += j->units;
+        all.work += j->work;
+        if (j->panel_floats > all.panel_floats) all.panel_floats = j->panel_floats;
+    }
+    double threads = all.work / GRAIN < context->threads ? all.work / GRAIN : context->threads;
+    scratch_mark mark = scratch_save(context);
+    if (all.panel_floats) {
+        all.scratch = scratch_take(context, scratch_bytes(context, all.panel_floats));
+        if (!all.scratch) return TW_ERR_MEMORY;
+    }
+    all.ranges = least(threads < 1 ? 1 : (int64_t)threads, units);
+    tw_parallel_for(context, all.ranges, 1, run_ranges, &all);
+    scratch_restore(context, mark);
     return TW_OK;
 }
 
 tw_status generated_dot(tw_context *context, const matrix_product *m, const float *x,
                         const float *w, float *y) {
     job j = {.m = m, .x = x, .w = w, .y = y};
-    return run(context, &j);
+    return run(context, 1, &j);
+}
+
+tw_status generated_dots(tw_context *context, int n, const matrix_product *m, const void *const *in,
+                         void *const *y) {
+    job j[TW_MAX_RESULTS];
+    for (int i = 0; i < n; i++) j[i] = (job){.m = &m[i], .x = in[0], .w = in[i + 1], .y = y[i]};
+    return run(context, n, j);
 }
 
 tw_status generated_dot_finished(tw_context *context, const matrix_product *m, const float *x,
                                  const float *w, const dot_finish *finish) {
     job j = {.m = m, .x = x, .w = w, .finish = finish};
-    return run(context, &j);
+    return run(context, 1, &j);
 }
 
 tw_status generated_dot_prepare(tw_context *context, const matrix_product *m,

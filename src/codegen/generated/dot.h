@@ -11,6 +11,17 @@
 tw_status generated_dot(tw_context *context, const matrix_product *m, const float *x,
                         const float *w, float *y);
 
+/*
+ * y[i] = x w[i] for n products (at most TW_MAX_RESULTS), side by side: the threads share the work of all. in[]
+ * has x and then each w. As generated_dot, bits included; TW_ERR_UNSUPPORTED where one of them is not for it.
+ */
+tw_status generated_dots(tw_context *context, int n, const matrix_product *m, const void *const *in,
+                         void *const *y);
+
+/* The memory that n products take side by side while they run, from the caller's scratch (base/scratch.h). */
+tw_status generated_dots_workspace(tw_context *context, int n, const matrix_product *m,
+                                   size_t *bytes);
+
 /* A block of y, its rows counted over the whole batch; `step` numbers from row to row where it is kept. */
 typedef struct dot_block {
     int64_t row, rows, column, columns, step;

@@ -131,7 +131,8 @@ static tw_status settle_product(tw_context *context, generated *g, tw_graph *fun
     if (!known) return TW_OK;
     for (int axis = 0; axis < g->nest.n_axes; axis++) extent[axis] = nest_extent(&g->nest, axis);
     const tw_signature dot = {context, product->op, 2, 1, operand, &product->type, product->attr};
-    return generated_product_prepare(g, &dot, extent, &m, &product->sure);
+    size_t workspace;
+    return generated_product_prepare(g, &dot, extent, &m, &product->sure, &workspace);
 }
 
 tw_status generated_make(tw_context *context, int n, tw_graph *const *functions, arena *memory,

@@ -50,10 +50,12 @@ static inline double generated_flops(const generated *g, const generated_call *c
 
 /*
  * Whether the product of g can run block by block with the kernel, for types that are known; extent[] is of the
- * nest's axes. All that it takes is made ready. TW_ERR_MEMORY alone is a failure.
+ * nest's axes. All that it takes is made ready, but for `workspace` bytes of scratch. TW_ERR_MEMORY alone is a
+ * failure.
  */
 tw_status generated_product_prepare(const generated *g, const tw_signature *dot,
-                                    const int64_t *extent, matrix_product *m, bool *blocks);
+                                    const int64_t *extent, matrix_product *m, bool *blocks,
+                                    size_t *workspace);
 /* x w, and of each block all the rest; slots with all pointers but the product's. */
 tw_status generated_product_run(tw_context *context, const generated *g, const matrix_product *m,
                                 const generated_call *call, const float *x, const float *w);
