@@ -95,13 +95,11 @@ DESCRIBED_FUNCTION(float, elementary_erf, (float x), {
     return copysignf(p, x);
 })
 
-/* 1 / (1 + e^-x), less what rounding the sum has added; far below 0, where e^-x may be too large for a
- * float, that is e^x. */
+/* By e^-|x|, which does not overflow where the result is still a number. Within 2.5 units in the last place: the
+ * rounding of 1 + t could be corrected, at a quarter of the time. */
 DESCRIBED_FUNCTION(float, elementary_logistic, (float x), {
-    float e = elementary_exp(x < -60.0f ? x : -x), sum = 1.0f + e, lost = 1.0f - (sum - e);
-    float y = 1.0f / sum;
-    y = fmaf(y * -lost, y, y);
-    return x < -60.0f ? e : y;
+    float t = elementary_exp(-fabsf(x));
+    return (x < 0.0f ? t : 1.0f) / (1.0f + t);
 })
 
 /* e^x - 1 = 2^n (e^r - 1) + 2^n - 1, as in elementary_exp; halved, as 2^n may be too large. */

@@ -109,7 +109,8 @@ typedef struct jobs {
 /* ---- tiles ---- */
 
 static int most_rows(const machine_target *target, int64_t width) {
-    static const int many[] = {0, 12, 12, 8, 6, 4, 4, 3, 3}, few[] = {0, 8, 6, 4, 3, 2, 2, 1, 1};
+    /* Sums, a row of w and an element of x fit in the registers. */
+    static const int many[] = {0, 12, 12, 8, 6, 4, 3, 2, 2}, few[] = {0, 8, 5, 3, 2, 1, 1, 1, 1};
     return target->vector_registers >= 32 ? many[width] : few[width];
 }
 
