@@ -1,7 +1,7 @@
 /*
  * exp, log, tanh, erf, sin, cos, expm1, log1p and the logistic function of float32 without a branch, so
- * that loops over them vectorise. Within 2 units in the last place of the truth for every float
- * (measured in tests/base/test_elementary.c), infinities, NaN and subnormals included. The
+ * that loops over them vectorise. Within 2 units in the last place of the truth for every float (the logistic
+ * function 2.5; measured in tests/base/test_elementary.c), infinities, NaN and subnormals included. The
  * coefficients come from scripts/fit_elementary.py; the schemes are those of Cody & Waite, Software
  * Manual for the Elementary Functions (1980), but for tanh and erf, which are tables of polynomials (as in
  * Muller, Elementary Functions, chapter 4): vectors of 32 numbers can be looked up in registers.

@@ -10,9 +10,10 @@
     "target triple = \"x86_64-pc-linux-gnu\"\n"
 
 static const machine_target levels[] = {
-    {"nounwind \"target-cpu\"=\"x86-64-v4\" \"prefer-vector-width\"=\"512\"", PREAMBLE, 64, 32},
-    {"nounwind \"target-cpu\"=\"x86-64-v3\"", PREAMBLE, 32, 16},
-    {"nounwind \"target-cpu\"=\"x86-64-v2\"", PREAMBLE, 16, 16}};
+    {"nounwind \"stackrealign\" \"target-cpu\"=\"x86-64-v4\" \"prefer-vector-width\"=\"512\"",
+     PREAMBLE, 64, 32},
+    {"nounwind \"stackrealign\" \"target-cpu\"=\"x86-64-v3\"", PREAMBLE, 32, 16},
+    {"nounwind \"stackrealign\" \"target-cpu\"=\"x86-64-v2\"", PREAMBLE, 16, 16}};
 
 /* The widest vectors of the CPU, in bytes. */
 static int vectors_of_cpu(void) {

@@ -1,6 +1,7 @@
 /* LABELS: deep
- * exp, log, tanh, erf, sin, cos, expm1, log1p and the logistic function of every float32 against the double functions of the C library: at most 2 units
- * in the last place, and the same infinities, zeros and NaN.
+ * exp, log, tanh, erf, sin, cos, expm1, log1p and the logistic function of every float32 against
+ * the double functions of the C library: at most 2 units in the last place, 2.5 of the logistic function, and
+ * the same infinities, zeros and NaN.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -22,7 +23,7 @@ enum { STRIDE = 97 };
 enum { STRIDE = 1 };
 #endif
 enum { CHUNKS = 4096, BLOCK = 1024 };
-static const double MOST_ULP = 2;
+static const double MOST_ULP = 2, MOST_LOGISTIC_ULP = 2.5;
 
 typedef struct sweep {
     void (*ours)(int n, const float *x, float *y);
@@ -83,7 +84,7 @@ static void check_chunk(void *argument, int64_t begin, int64_t end) {
 }
 
 static void check(const char *name, void (*ours)(int n, const float *x, float *y),
-                  double (*truth)(double), bool odd) {
+                  double (*truth)(double), bool odd, double most) {
     static sweep s;
     s = (sweep){.ours = ours, .truth = truth, .odd = odd};
     tw_context *context = tw_context_new(NULL);
@@ -94,7 +95,7 @@ static void check(const char *name, void (*ours)(int n, const float *x, float *y
     for (int i = 1; i < CHUNKS; i++)
         if (s.worst[i] > s.worst[worst]) worst = i;
     print_message("%s: %.3f ulp at %.9g\n", name, s.worst[worst], (double)s.at[worst]);
-    if (!(s.worst[worst] <= MOST_ULP))
+    if (!(s.worst[worst] <= most))
         fail_msg("%s(%.9g) is %.3f ulp off", name, (double)s.at[worst], s.worst[worst]);
 }
 
@@ -155,47 +156,47 @@ OVER_ARRAYS(logistic)
 
 static void test_exp(void **state) {
     (void)state;
-    check("exp", ours_exp, true_exp, false);
+    check("exp", ours_exp, true_exp, false, MOST_ULP);
 }
 
 static void test_log(void **state) {
     (void)state;
-    check("log", ours_log, true_log, false);
+    check("log", ours_log, true_log, false, MOST_ULP);
 }
 
 static void test_tanh(void **state) {
     (void)state;
-    check("tanh", ours_tanh, true_tanh, true);
+    check("tanh", ours_tanh, true_tanh, true, MOST_ULP);
 }
 
 static void test_erf(void **state) {
     (void)state;
-    check("erf", ours_erf, true_erf, true);
+    check("erf", ours_erf, true_erf, true, MOST_ULP);
 }
 
 static void test_sin(void **state) {
     (void)state;
-    check("sin", ours_sin, true_sin, true);
+    check("sin", ours_sin, true_sin, true, MOST_ULP);
 }
 
 static void test_cos(void **state) {
     (void)state;
-    check("cos", ours_cos, true_cos, false);
+    check("cos", ours_cos, true_cos, false, MOST_ULP);
 }
 
 static void test_expm1(void **state) {
     (void)state;
-    check("expm1", ours_expm1, true_expm1, false);
+    check("expm1", ours_expm1, true_expm1, false, MOST_ULP);
 }
 
 static void test_log1p(void **state) {
     (void)state;
-    check("log1p", ours_log1p, true_log1p, false);
+    check("log1p", ours_log1p, true_log1p, false, MOST_ULP);
 }
 
 static void test_logistic(void **state) {
     (void)state;
-    check("logistic", ours_logistic, true_logistic, false);
+    check("logistic", ours_logistic, true_logistic, false, MOST_LOGISTIC_ULP);
 }
 
 int main(void) {
