@@ -51,3 +51,16 @@ bool expression_of(const tw_operator *op, int n_operands, const tw_type *operand
     *out = steps_take(&s, value);
     return !s.failed;
 }
+
+bool expression_of_node(const tw_graph *graph, const node *it, arena *memory, expression *out) {
+    tw_type operand[TW_SCALAR_OPERANDS];
+    if (it->op->meaning != TW_MEANS_SCALAR || it->n_operands > TW_SCALAR_OPERANDS) return false;
+    for (int k = 0; k < it->n_operands; k++) operand[k] = graph->values.at[it->operand[k]].type;
+    return expression_of(it->op, it->n_operands, operand, graph->values.at[it->first_result].type,
+                         it->attr, memory, out);
+}
+
+int expression_weight(const tw_graph *graph, const node *it, arena *memory) {
+    expression e;
+    return expression_of_node(graph, it, memory, &e) ? (int)e.count - it->n_operands : 0;
+}

@@ -9,6 +9,7 @@
 #include <thalweg/operator.h>
 
 #include "base/arena.h"
+#include "ir/graph.h"
 
 typedef enum scalar_type {
     SCALAR_BOOL = 1, /* a truth value; 0 or 1 in a byte of memory */
@@ -83,5 +84,9 @@ scalar_type scalar_type_of(tw_dtype dtype);
  */
 bool expression_of(const tw_operator *op, int n_operands, const tw_type *operand, tw_type result,
                    const tw_attr *attr, arena *memory, expression *out);
+/* The same of a node of one result, all operands present. */
+bool expression_of_node(const tw_graph *graph, const node *it, arena *memory, expression *out);
+/* Steps of a node's expression, about what an element costs; 0 where it has none. */
+int expression_weight(const tw_graph *graph, const node *it, arena *memory);
 
 #endif

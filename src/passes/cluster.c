@@ -52,13 +52,10 @@ static bool types_served(const clusters *c, const node *it) {
 }
 
 static bool has_expression(const clusters *c, const node *it) {
-    tw_type operand[TW_SCALAR_OPERANDS];
     arena memory;
     expression found;
-    for (int i = 0; i < it->n_operands; i++) operand[i] = c->graph->values.at[it->operand[i]].type;
     arena_start(&memory, c->context);
-    bool has = expression_of(it->op, it->n_operands, operand,
-                             c->graph->values.at[it->first_result].type, it->attr, &memory, &found);
+    bool has = expression_of_node(c->graph, it, &memory, &found);
     arena_end(&memory);
     return has;
 }

@@ -14,7 +14,11 @@ typedef struct blocks {
     const struct group *group;
 } blocks;
 
-enum { REGISTER_BYTES = SCALAR_BLOCK * 8, ALIGNED = 64 };
+enum {
+    REGISTER_BYTES = SCALAR_BLOCK * 8,
+    ALIGNED = 64,
+    SMALL = 4096 /* bytes that are copied before it is clear that they need not be */
+};
 
 /* Where a register's element 0 would be, so that element `begin` is the block's first. */
 static char *register_base(char *scratch, uint32_t number, int64_t begin, size_t size) {
@@ -131,10 +135,11 @@ static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes
     return a_bytes && b_bytes && first < second + b_bytes && second < first + a_bytes;
 }
 
-/* Whether an output's tensor can be written before the run's end: nothing that the run reads is in it. */
+/* Whether an output's tensor is worth writing before the run's end, and can be: nothing that the run reads is
+ * in it. */
 static bool is_apart(const tw_program *program, tw_tensor *const *in, const tw_tensor *out) {
     const struct code *code = program->code;
-    if ((uintptr_t)out->data % ALIGNED) return false;
+    if (out->bytes < SMALL || (uintptr_t)out->data % ALIGNED) return false;
     for (size_t i = 0; i < code->inputs.count; i++)
         if (overlap(out->data, out->bytes, in[i]->data, in[i]->bytes)) return false;
     for (uint32_t i = 0; i < code->slots.count; i++) {

@@ -183,10 +183,13 @@ static double distance(int64_t n, const double *a, const double *b) {
 
 /* Sums of halves are in f32, the reference's in f64: near the middle of two halves they may round apart. */
 static bool neighbours(tw_dtype dtype, int64_t n, const double *a, const double *b) {
-    double step = dtype == TW_F16 ? 0x1p-10 : 0x1p-7, least = dtype == TW_F16 ? 0x1p-24 : 0x1p-133;
+    int digits = dtype == TW_F16 ? 11 : 8, least = dtype == TW_F16 ? -24 : -133;
     for (int64_t i = 0; i < n; i++) {
+        int exponent;
         if (a[i] == b[i] || (isnan(a[i]) && isnan(b[i]))) continue;
-        if (!(fabs(a[i] - b[i]) <= fmax(fabs(b[i]) * step, least))) return false;
+        frexp(b[i], &exponent);
+        int step = exponent - digits < least ? least : exponent - digits;
+        if (!(fabs(a[i] - b[i]) <= ldexp(1, step))) return false;
     }
     return true;
 }

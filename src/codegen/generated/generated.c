@@ -18,23 +18,6 @@ enum {
 
 /* ---- machine code ---- */
 
-static int weigh(const nest *n, arena *memory) {
-    int weight = 0;
-    for (size_t i = 0; i < n->function->nodes.count; i++) {
-        const node *it = &n->function->nodes.at[i];
-        tw_type operand[TW_SCALAR_OPERANDS];
-        expression e;
-        if (!it->n_operands || n->row[it->first_result]) continue;
-        if (it->op->meaning != TW_MEANS_SCALAR) continue;
-        for (int k = 0; k < it->n_operands; k++)
-            operand[k] = n->function->values.at[it->operand[k]].type;
-        tw_type result = n->function->values.at[it->first_result].type;
-        if (expression_of(it->op, it->n_operands, operand, result, it->attr, memory, &e))
-            weight += (int)e.count - it->n_operands;
-    }
-    return weight;
-}
-
 /* Each operator's own count for a box of one element. */
 static bool count_flops(generated *g, const tw_graph *function) {
     for (size_t i = 0; i < function->nodes.count; i++) {
@@ -108,7 +91,7 @@ static generated *describe(tw_context *context, tw_graph *function, const machin
     *text = kernel_text(context, &g->nest, target);
     if (!*text) return NULL;
     g->tile = kernel_tile(&g->nest, target);
-    g->weight = weigh(&g->nest, memory);
+    g->weight = nest_weight(&g->nest, memory);
     g->name = name_of(&g->nest, memory);
     if (!g->name || !count_flops(g, function)) *status = TW_ERR_MEMORY;
     if (g->nest.product && !(g->product = product_in(&g->nest, memory))) *status = TW_ERR_MEMORY;

@@ -12,20 +12,9 @@ enum {
     MOST_PASSES = 32
 };
 
-int write_weight(writer *w, const node *it) {
-    const tw_graph *f = w->n->function;
-    tw_type operand[TW_SCALAR_OPERANDS];
-    expression e;
-    if (it->op->meaning != TW_MEANS_SCALAR) return 0;
-    for (int k = 0; k < it->n_operands; k++) operand[k] = f->values.at[it->operand[k]].type;
-    bool has = expression_of(it->op, it->n_operands, operand, f->values.at[it->first_result].type,
-                             it->attr, &w->memory, &e);
-    return has ? (int)e.count - it->n_operands : 0;
-}
-
 static bool is_dear(writer *w, const node *it) {
     return w->n->function->values.at[it->first_result].type.dtype != TW_BOOL &&
-           write_weight(w, it) >= DEAR;
+           expression_weight(w->n->function, it, &w->memory) >= DEAR;
 }
 
 /* The local array of a value, if there is room: whole vectors. */
@@ -41,7 +30,7 @@ static uint32_t write_array(writer *w, uint32_t value, int64_t extent, int64_t *
     return write_local(w, type);
 }
 
-/* Which passes need a value, as bits: found from the last node to the first. */
+/* The passes that store a value, as bits. */
 static void find_roots(const nest *n, uint32_t *passes) {
     for (int i = 0; i < n->n_stores; i++) {
         uint32_t value = n->store[i].value;
@@ -60,6 +49,7 @@ bool write_kept(writer *w) {
     uint32_t *passes = arena_allocate(&w->memory, f->values.count + 1, sizeof *passes);
     if (!passes) return false;
     find_roots(n, passes);
+    /* From the last node to the first: what needs a value needs its operands. */
     for (size_t i = f->nodes.count; i-- > 0;) {
         const node *it = &f->nodes.at[i];
         uint32_t value = it->first_result, need = passes[value];

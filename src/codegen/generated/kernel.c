@@ -381,12 +381,8 @@ static void write_kernel(writer *w) {
 /* Where a vector's operations wait for one another so long that the CPU runs out of others to do,
  * several vectors go side by side. Tiles of columns do so already. */
 static int split_of(writer *w) {
-    const tw_graph *f = w->n->function;
     int64_t extent = nest_extent(w->n, w->n->n_axes - 1);
-    int steps = 0;
-    for (size_t i = 0; i < f->nodes.count; i++)
-        if (f->nodes.at[i].n_operands && !w->n->row[f->nodes.at[i].first_result])
-            steps += write_weight(w, &f->nodes.at[i]);
+    int steps = nest_weight(w->n, &w->memory);
     bool narrow = extent >= 0 && extent < NARROW;
     if (w->n->form == NEST_COLUMNS || narrow) return 0;
     return steps >= VERY_LONG ? 2 : steps >= LONG;

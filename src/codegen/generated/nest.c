@@ -2,6 +2,7 @@
 #include "codegen/generated/nest.h"
 
 #include "ir/dimension.h"
+#include "ir/expression.h"
 
 static const node *maker(const nest *n, uint32_t value) {
     return &n->function->nodes.at[n->function->values.at[value].node];
@@ -221,4 +222,13 @@ uint32_t nest_kept(const nest *n) {
     for (int i = 0; i < n->n_axes; i++)
         if (!n->axis[i].reduced) bits |= 1u << i;
     return bits;
+}
+
+int nest_weight(const nest *n, arena *memory) {
+    int weight = 0;
+    for (size_t i = 0; i < n->function->nodes.count; i++) {
+        const node *it = &n->function->nodes.at[i];
+        if (!n->row[it->first_result]) weight += expression_weight(n->function, it, memory);
+    }
+    return weight;
 }

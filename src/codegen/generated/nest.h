@@ -62,6 +62,9 @@ int nest_load_of(const nest *n, const node *it, int k);
 /* The load of the product; -1 without one. */
 int nest_load_of_product(const nest *n);
 
+/* Steps of the expressions of all values of all axes. */
+int nest_weight(const nest *n, arena *memory);
+
 uint32_t nest_kept(const nest *n); /* the nest's axes that stay, as bits */
 
 #endif

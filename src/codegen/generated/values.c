@@ -104,11 +104,8 @@ uint32_t write_fixed(writer *w, tw_dtype dtype, uint32_t pointer) {
 /* ---- computing ---- */
 
 static uint32_t apply(writer *w, const node *it, bool vector, const uint32_t *in) {
-    tw_type operand[TW_SCALAR_OPERANDS];
     expression e;
-    for (int k = 0; k < it->n_operands; k++) operand[k] = type_of(w, it->operand[k]);
-    if (!expression_of(it->op, it->n_operands, operand, type_of(w, it->first_result), it->attr,
-                       &w->memory, &e)) {
+    if (!expression_of_node(w->n->function, it, &w->memory, &e)) {
         w->failed = true;
         return 0;
     }

@@ -65,8 +65,6 @@ uint32_t write_address(writer *w, int slot, uint32_t axes, int lane, tw_dtype dt
  * pass `phase`. */
 void write_unit_loads(writer *w, int v);
 void write_row_values(writer *w, int v, int phase);
-/* Steps of a node's expression; 0 where it has none. */
-int write_weight(writer *w, const node *it);
 /* Finds what to keep from pass to pass (kept.c). False when memory is out. */
 bool write_kept(writer *w);
 /* In the innermost loop's body: forget what the last vector was. */
