@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void *raw_resize(tw_context *context, void *old, size_t bytes) {
     if (context->opts.allocate)
@@ -39,18 +40,30 @@ void context_release(tw_context *context, void *memory) {
     if (memory) raw_resize(context, memory, 0);
 }
 
+enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20, HUGE_PAGES_FROM = 2 * HUGE_PAGE };
+
+/* Whole huge pages only: what does not fill one stays small, so nothing is resident unused. */
+static void advise_huge_pages(char *memory, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish: small ones serve too */
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+
 /* The address that the allocator gave stands just before the aligned one. */
 void *context_allocate_aligned(tw_context *context, size_t bytes) {
-    enum { ALIGNMENT = 64 };
-    if (bytes > PTRDIFF_MAX - 2 * ALIGNMENT) {
+    size_t alignment = bytes < HUGE_PAGES_FROM ? CACHE_LINE : HUGE_PAGE;
+    if (bytes > PTRDIFF_MAX - 2 * alignment) {
         context_error(context, TW_ERR_MEMORY, "%zu bytes do not fit in memory", bytes);
         return NULL;
     }
-    char *memory = context_resize(context, NULL, bytes + 2 * ALIGNMENT, 1);
+    char *memory = context_resize(context, NULL, bytes + alignment + CACHE_LINE, 1);
     if (!memory) return NULL;
     char *start = memory + sizeof(void *);
-    char *aligned = start + (ALIGNMENT - (uintptr_t)start % ALIGNMENT) % ALIGNMENT;
+    char *aligned = start + (alignment - (uintptr_t)start % alignment) % alignment;
     memcpy(aligned - sizeof(void *), &memory, sizeof(void *));
+    if (bytes >= HUGE_PAGES_FROM && !context->opts.allocate) advise_huge_pages(aligned, bytes);
     return aligned;
 }
 

@@ -16,6 +16,9 @@
 enum {
     MOST_ROWS = 12,
     MOST_WIDTH = 8,
+    STORE_BOUND = 16, /* up to this depth stores count most, and rows that are */
+    FAR = 256,        /* ... so many floats apart meet in few places of the cache, */
+    FEW_ROWS = 4,     /* ... which have room for these */
     INNER_ROWS = 4,
     INNER_MOST = 8, /* up to so many rows w is not worth turning, if it is not shallow: */
     SHALLOW = 128,
@@ -127,10 +130,12 @@ static double tile_cost(int64_t rows, int64_t width, int64_t depth) {
 static void choose_outer(job *j) {
     const machine_target *target = j->dots->target;
     int64_t vectors = (j->columns + j->lanes - 1) / j->lanes;
+    bool shallow = j->depth <= STORE_BOUND && j->y_row >= FAR && !j->finish;
     double least = 0;
     for (int width = 1; width <= MOST_WIDTH && (width == 1 || width <= vectors); width++) {
         division panels = divide(vectors, width);
-        division blocks = divide(j->rows, most_rows(target, panels.step));
+        int most = most_rows(target, panels.step);
+        division blocks = divide(j->rows, shallow && most > FEW_ROWS ? FEW_ROWS : most);
         double cost = 0;
         for (int p = 0; p < 2; p++) {
             double count = p ? 1 : (double)(panels.count - 1);
