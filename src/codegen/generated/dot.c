@@ -26,7 +26,8 @@ enum {
     GRAIN = 160000, /* operations that are worth a thread */
     UNIT = 60000,   /* ... that are worth a call of their own */
     FINE_UNIT = 20000,
-    UNITS = 16, /* of a product, so that threads end together */
+    UNITS = 32, /* of a product, so that threads end together */
+    MOST_SHARES = 256,
     FINE_UNITS = 64,
     VARIANTS = 4,        /* of a form: masked or not, fetching or not */
     FETCHES = 512,       /* lines of a tile */
@@ -98,15 +99,22 @@ typedef struct job {
         work; /* what is read once counts too: a multiply-add is cheaper than its operand from memory */
 } job;
 
-/* Products that are computed side by side; of the work of all, each range has an even share. */
+/* The units of all products that a thread does first; who is done goes on with those of the others. */
+typedef struct share {
+    atomic_llong next;
+    int64_t end;
+} share;
+
+/* Products that are computed side by side; of the work of all, each share is an even part. */
 typedef struct jobs {
     job *at;
-    int n;
-    int64_t ranges;
+    int n, shares;
+    int64_t units, some; /* taken at a time */
     double work;
     size_t panel_floats; /* the most of any */
     float *scratch;      /* so many for each thread */
     atomic_int slots;
+    share share[MOST_SHARES];
 } jobs;
 
 /* ---- tiles ---- */
@@ -310,31 +318,29 @@ static int64_t batch_offset(const matrix_product *m, const int64_t *stride, int6
     return offset;
 }
 
-/* The arguments for panel p of matrix b, but for what is turned. */
-static dot_arguments panel_arguments(const job *j, int64_t b, int64_t p) {
+/* The arguments for matrix b, at its first panel. */
+static dot_arguments matrix_arguments(const job *j, int64_t b) {
     const matrix_product *m = j->m;
     const int64_t *x_stride = j->swapped ? m->w_stride : m->x_stride;
     const int64_t *w_stride = j->swapped ? m->x_stride : m->w_stride;
-    dot_arguments a = {.x = j->x + batch_offset(m, x_stride, b),
-                       .w = j->w + batch_offset(m, w_stride, b),
-                       .depth = j->depth,
-                       .x_row = j->x_row,
-                       .x_depth = j->x_depth,
-                       .y_row = j->y_row};
-    int64_t first = p * j->panels.step;
-    if (j->y) a.y = j->y + b * j->rows * j->columns;
-    if (j->kind == DOT_INNER) {
-        a.x += first * j->x_row;
-        if (j->y) a.y += first * j->y_row;
-        a.w_step = j->w_column;
-        return a;
-    }
-    first *= j->lanes;
-    a.w += first * j->w_column;
-    if (j->y) a.y += first;
-    a.w_step = j->w_depth;
-    a.columns = (j->columns - 1) % j->lanes + 1;
-    return a;
+    bool inner = j->kind == DOT_INNER;
+    return (dot_arguments){.x = j->x + batch_offset(m, x_stride, b),
+                           .w = j->w + batch_offset(m, w_stride, b),
+                           .y = j->y ? j->y + b * j->rows * j->columns : NULL,
+                           .depth = j->depth,
+                           .x_row = j->x_row,
+                           .x_depth = j->x_depth,
+                           .w_step = inner ? j->w_column : j->w_depth,
+                           .y_row = j->y_row,
+                           .columns = inner ? 0 : (j->columns - 1) % j->lanes + 1};
+}
+
+/* The arguments moved on to panel p, but for what is turned. */
+static void move_to_panel(const job *j, dot_arguments *a, int64_t p) {
+    bool inner = j->kind == DOT_INNER;
+    int64_t first = p * j->panels.step * (inner ? 1 : j->lanes);
+    *(inner ? &a->x : &a->w) += first * (inner ? j->x_row : j->w_column);
+    if (a->y) a->y += inner ? first * j->y_row : first;
 }
 
 static void turn(const job *j, dot_arguments *a, int64_t p, float *panel) {
@@ -403,6 +409,7 @@ static void finish_group(const job *j, const dot_arguments *turned, int64_t b, i
     _Alignas(64) float numbers[BLOCK_FLOATS];
     const void *line[FETCHES];
     bool fetches = j->kind == DOT_OUTER && j->finish->fetch;
+    const dot_arguments matrix = matrix_arguments(j, b);
     int64_t begin = group * j->groups.step, end = least(begin + j->groups.step, j->groups.extent);
     dot_block one = block_at(j, b, begin, end - begin, first, 1);
     int64_t each = BLOCK_FLOATS /
@@ -412,7 +419,8 @@ static void finish_group(const job *j, const dot_arguments *turned, int64_t b, i
         dot_block all = block_at(j, b, begin, end - begin, first, some);
         int64_t lines = fetches ? lines_of(j, b, begin, first, some, line) : 0;
         for (int64_t p = begin; p < end; p++) {
-            dot_arguments a = turned ? *turned : panel_arguments(j, b, p);
+            dot_arguments a = turned ? *turned : matrix;
+            if (!turned) move_to_panel(j, &a, p);
             int64_t columns = (p - begin) * j->panels.step * j->lanes; /* DOT_INNER has one panel */
             move_on(j, &a, first);
             a.y = numbers + columns;
@@ -426,32 +434,36 @@ static void finish_group(const job *j, const dot_arguments *turned, int64_t b, i
     }
 }
 
-static void run_units(const job *j, float *panel, int64_t begin, int64_t end) {
-    int64_t held = -1;
-    for (int64_t unit = begin; unit < end; unit++) {
-        int64_t of = unit / j->parts, part = unit % j->parts;
-        int64_t b = of / j->groups.count, group = of % j->groups.count;
-        if (j->across) {
-            group = unit % j->groups.count;
-            part = unit / j->groups.count % j->parts;
-        }
-        int64_t p = group * j->groups.step; /* the group's only one, unless it is finished */
-        dot_arguments a = panel_arguments(j, b, p);
-        if (j->turned && held != of) {
-            turn(j, &a, p, panel);
-        } else if (j->turned) {
-            a.w = panel;
-            a.w_step = (p == j->panels.count - 1 ? j->panels.last : j->panels.step) * j->lanes;
-        }
-        held = of;
-        int64_t first = part * j->blocks.count / j->parts;
-        int64_t count = (part + 1) * j->blocks.count / j->parts - first;
-        if (j->finish) {
-            finish_group(j, j->turned ? &a : NULL, b, group, first, count);
-        } else {
-            move_on(j, &a, first);
-            run_blocks(j, &a, p == j->panels.count - 1, first, count);
-        }
+/* What a thread's scratch holds. */
+typedef struct held_panel {
+    const job *of;
+    int64_t number;
+} held_panel;
+
+static void run_unit(const job *j, float *panel, held_panel *held, int64_t unit) {
+    int64_t of = unit / j->parts, part = unit % j->parts;
+    int64_t b = of / j->groups.count, group = of % j->groups.count;
+    if (j->across) {
+        group = unit % j->groups.count;
+        part = unit / j->groups.count % j->parts;
+    }
+    int64_t p = group * j->groups.step; /* the group's only one, unless it is finished */
+    dot_arguments a = matrix_arguments(j, b);
+    move_to_panel(j, &a, p);
+    if (j->turned && (held->of != j || held->number != of)) {
+        turn(j, &a, p, panel);
+        *held = (held_panel){j, of};
+    } else if (j->turned) {
+        a.w = panel;
+        a.w_step = (p == j->panels.count - 1 ? j->panels.last : j->panels.step) * j->lanes;
+    }
+    int64_t first = part * j->blocks.count / j->parts;
+    int64_t count = (part + 1) * j->blocks.count / j->parts - first;
+    if (j->finish) {
+        finish_group(j, j->turned ? &a : NULL, b, group, first, count);
+    } else {
+        move_on(j, &a, first);
+        run_blocks(j, &a, p == j->panels.count - 1, first, count);
     }
 }
 
@@ -488,50 +500,79 @@ tw_status generated_dots_workspace(tw_context *context, int n, const matrix_prod
     return TW_OK;
 }
 
-/* The first unit of a job past so much of the work, which is counted from the job's begin. */
-static int64_t unit_at(const job *j, double work) {
-    double unit = work / j->work * (double)j->units + 0.5;
-    return unit <= 0 ? 0 : least((int64_t)unit, j->units);
-}
-
-/* Each call takes a slot of scratch; there are no more calls than threads. */
-static void run_ranges(void *argument, int64_t begin, int64_t end) {
-    jobs *all = argument;
-    double from = all->work * (double)begin / (double)all->ranges;
-    double to = all->work * (double)end / (double)all->ranges;
-    float *panel = NULL;
-    if (all->panel_floats)
-        panel = all->scratch + (size_t)atomic_fetch_add(&all->slots, 1) * all->panel_floats;
+/* The first unit past so much of the work. */
+static int64_t unit_at(const jobs *all, double work) {
+    int64_t before = 0;
     for (int i = 0; i < all->n; i++) {
         const job *j = &all->at[i];
-        int64_t first = unit_at(j, from), last = end == all->ranges ? j->units : unit_at(j, to);
-        if (first < last) run_units(j, panel, first, last);
-        from -= j->work;
-        to -= j->work;
+        if (work < j->work) return before + (int64_t)(work / j->work * (double)j->units + 0.5);
+        work -= j->work;
+        before += j->units;
+    }
+    return before;
+}
+
+static void share_out(jobs *all) {
+    for (int i = 0; i < all->shares; i++) {
+        double end = all->work * (i + 1) / all->shares;
+        all->share[i].end = i + 1 == all->shares ? all->units : unit_at(all, end);
+        atomic_init(&all->share[i].next, i ? all->share[i - 1].end : 0);
     }
 }
 
+static void run_share(const jobs *all, share *it, float *panel, held_panel *held) {
+    for (int64_t unit; (unit = atomic_fetch_add(&it->next, all->some)) < it->end;) {
+        const job *j = all->at;
+        int64_t stop = least(unit + all->some, it->end);
+        for (int64_t before = 0; unit < stop; unit++) {
+            for (; unit - before >= j->units; j++) before += j->units;
+            run_unit(j, panel, held, unit - before);
+        }
+    }
+}
+
+/* The same units each time, as far as it goes: what they read and write may still be in the core's own cache.
+ * Each call takes a slot of scratch; there are no more calls than threads. */
+static void run_shares(void *argument, int64_t begin, int64_t end) {
+    jobs *all = argument;
+    held_panel held = {NULL, -1};
+    float *panel = NULL;
+    if (all->panel_floats)
+        panel = all->scratch + (size_t)atomic_fetch_add(&all->slots, 1) * all->panel_floats;
+    for (int64_t own = begin; own < end; own++)
+        for (int i = 0; i < all->shares; i++)
+            run_share(all, &all->share[(own + i) % all->shares], panel, &held);
+}
+
 static tw_status run(tw_context *context, int n, job *at) {
-    jobs all = {.at = at, .n = n};
-    int64_t units = 0;
+    jobs all;
+    all.at = at;
+    all.n = n;
+    all.units = 0;
+    all.work = 0;
+    all.panel_floats = 0;
+    atomic_init(&all.slots, 0);
     for (int i = 0; i < n; i++) {
         job *j = &at[i];
         tw_status status = prepare(context, j);
         if (status) return status;
         j->units = j->batch * j->groups.count * j->parts;
         j->work = (double)(j->batch * j->columns * j->depth) * (2.0 * (double)j->rows + 16);
-        units += j->units;
+        all.units += j->units;
         all.work += j->work;
         if (j->panel_floats > all.panel_floats) all.panel_floats = j->panel_floats;
     }
-    double threads = all.work / GRAIN < context->threads ? all.work / GRAIN : context->threads;
     scratch_mark mark = scratch_save(context);
     if (all.panel_floats) {
         all.scratch = scratch_take(context, scratch_bytes(context, all.panel_floats));
         if (!all.scratch) return TW_ERR_MEMORY;
     }
-    all.ranges = least(threads < 1 ? 1 : (int64_t)threads, units);
-    tw_parallel_for(context, all.ranges, 1, run_ranges, &all);
+    int64_t most = least(least(context->threads, MOST_SHARES), all.units);
+    double worth = all.work / GRAIN;
+    all.shares = worth >= (double)most ? (int)most : worth < 1 ? 1 : (int)worth;
+    all.some = all.units / all.shares / UNITS + 1;
+    share_out(&all);
+    tw_parallel_for(context, all.shares, 1, run_shares, &all);
     scratch_restore(context, mark);
     return TW_OK;
 }
