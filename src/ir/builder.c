@@ -84,27 +84,33 @@ static tw_status infer(tw_graph *graph, tw_signature *signature) {
     return status;
 }
 
-/* Operand types and attributes in the arena; false when memory is out. */
+/* Types of operands and, yet to be inferred, of results. They last as long as their call: values have them. */
+typedef struct signature_types {
+    tw_type operand[TW_MAX_OPERANDS], result[TW_MAX_RESULTS];
+} signature_types;
+
+/* Operand types, and attributes in the arena; false when memory is out. */
 static bool fill_signature(tw_graph *graph, const tw_operator *op, int n, const uint32_t *operand,
-                           const tw_attr *attr, int results, tw_signature *out) {
+                           const tw_attr *attr, int results, signature_types *types,
+                           tw_signature *out) {
     arena *arena = &graph->module->arena;
     tw_context *context = graph->module->context;
     int attrs = operator_attr_count(op);
-    /* infer of `call` says how many results there are */
-    tw_type *types = arena_allocate(arena, (size_t)n + TW_MAX_RESULTS, sizeof *types);
     tw_attr *copy = arena_allocate(arena, (size_t)attrs, sizeof *copy);
-    if (!types || !copy) {
+    /* infer of `call` says how many results there are */
+    memset(types->result, 0, sizeof types->result);
+    if (!copy) {
         graph_error(graph, TW_ERR_MEMORY, "%s: out of memory", op->name);
         return false;
     }
     for (int i = 0; i < n; i++)
-        if (operand[i] != ABSENT) types[i] = graph->values.at[operand[i]].type;
+        types->operand[i] = operand[i] == ABSENT ? (tw_type){0} : graph->values.at[operand[i]].type;
     if (attr && attrs) {
         memcpy(copy, attr, sizeof *copy * (size_t)attrs);
     } else if (attrs) {
         tw_status status = operator_defaults(context, op, copy);
         if (status) {
-            report(graph, op, n, types, status);
+            report(graph, op, n, types->operand, status);
             return false;
         }
     }
@@ -112,8 +118,8 @@ static bool fill_signature(tw_graph *graph, const tw_operator *op, int n, const 
                           .op = op,
                           .n_operands = n,
                           .n_results = results,
-                          .operand = types,
-                          .result = types + n,
+                          .operand = types->operand,
+                          .result = types->result,
                           .attr = copy};
     return true;
 }
@@ -189,7 +195,8 @@ uint32_t graph_append(tw_graph *graph, const tw_operator *op, int n, const uint3
         return NO_NODE;
     }
     tw_signature signature;
-    if (!fill_signature(graph, op, n, operand, attr, results, &signature)) return NO_NODE;
+    signature_types types;
+    if (!fill_signature(graph, op, n, operand, attr, results, &types, &signature)) return NO_NODE;
     if (infer(graph, &signature)) return NO_NODE;
     uint32_t index = push_node(graph, &signature, operand, true);
     if (index == NO_NODE) {

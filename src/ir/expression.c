@@ -62,5 +62,8 @@ bool expression_of_node(const tw_graph *graph, const node *it, arena *memory, ex
 
 int expression_weight(const tw_graph *graph, const node *it, arena *memory) {
     expression e;
-    return expression_of_node(graph, it, memory, &e) ? (int)e.count - it->n_operands : 0;
+    arena_mark mark = arena_save(memory);
+    int weight = expression_of_node(graph, it, memory, &e) ? (int)e.count - it->n_operands : 0;
+    arena_restore(memory, mark);
+    return weight;
 }

@@ -19,7 +19,7 @@ void graph_drop_tensors(tw_graph *graph, size_t from) {
 }
 
 /* What a graph holds apart from its module. */
-static void graph_end(tw_graph *graph) {
+void graph_empty(tw_graph *graph) {
     tw_context *context = graph->module->context;
     graph_drop_tensors(graph, 0);
     VECTOR_FREE(context, &graph->nodes);
@@ -39,7 +39,7 @@ static void graph_destroy(object *object) {
     if (!module) return;
     for (size_t i = 0; i < module->functions.count; i++) {
         tw_graph *function = module->functions.at[i];
-        graph_end(function);
+        graph_empty(function);
         if (function != graph) context_release(module->context, function);
     }
     if (graph->store) object_drop(graph->store);
@@ -81,7 +81,7 @@ void graph_drop_functions(tw_graph *graph, size_t keep) {
     module *module = graph->module;
     while (module->functions.count > keep) {
         tw_graph *last = module->functions.at[--module->functions.count];
-        graph_end(last);
+        graph_empty(last);
         context_release(module->context, last);
     }
 }

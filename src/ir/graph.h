@@ -141,6 +141,8 @@ tw_graph *graph_new_for(tw_context *context, tw_store *store, variable_table *ta
 const char *graph_scope(const tw_graph *graph);
 /* Frees the module's functions past the first `keep`. */
 void graph_drop_functions(tw_graph *graph, size_t keep);
+/* Its nodes and values go; nothing may ask for them any more. */
+void graph_empty(tw_graph *graph);
 
 /* A layer that only training graphs have was left out here; the graph keeps the first one. */
 void graph_skip_layer(tw_graph *graph, const char *layer);
@@ -165,6 +167,8 @@ uint32_t graph_append(tw_graph *graph, const tw_operator *op, int n, const uint3
 /* Appends a node of another graph of the module again, on operands of the types it had: nothing is
  * inferred. It gets graph's metadata. The node's index or NO_NODE. */
 uint32_t graph_copy(tw_graph *graph, const tw_graph *from, const node *it, const uint32_t *operand);
+/* The same of an `input` or a `variable`, which the graph then lists too. Its value id or ABSENT. */
+uint32_t graph_copy_source(tw_graph *graph, const tw_graph *from, const node *it);
 /* A value that no node computes: an immediate graph's data, or what a tape keeps. Takes over one
  * hold of `tensor`. */
 uint32_t graph_leaf(tw_graph *graph, tw_type type, void *tensor);

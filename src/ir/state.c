@@ -104,6 +104,28 @@ tw_value graph_declare(tw_graph *graph, const char *path, tw_type type, tw_init 
     return variable ? graph_handle(graph, variable->reference) : poison;
 }
 
+static bool list_source(tw_graph *graph, const tw_graph *from, const node *it, uint32_t id) {
+    if (node_is(it, "input")) {
+        uint32_t *slot = VECTOR_PUSH(graph->module->context, &graph->inputs);
+        if (slot) *slot = id;
+        return slot;
+    }
+    for (size_t i = 0; i < from->variables.count; i++)
+        if (from->variables.at[i].initial == it->first_result)
+            return push_variable(graph, &from->variables.at[i].spec, id);
+    graph_error(graph, TW_ERR_STALE, "a variable is read that the graph has no declaration of");
+    return false;
+}
+
+uint32_t graph_copy_source(tw_graph *graph, const tw_graph *from, const node *it) {
+    uint32_t made = graph->status ? NO_NODE : graph_copy(graph, from, it, NULL);
+    if (made == NO_NODE) return ABSENT;
+    uint32_t id = graph->nodes.at[made].first_result;
+    if (list_source(graph, from, it, id)) return id;
+    if (!graph->status) graph_error(graph, TW_ERR_MEMORY, "%s: out of memory", it->op->name);
+    return ABSENT;
+}
+
 static tw_value declare(tw_graph *graph, const char *name, tw_type type, tw_init init,
                         bool trainable) {
     tw_value poison = {graph, 0, 0};

@@ -55,7 +55,8 @@ static tw_graph *refuse(tw_graph *graph, const char *name, size_t length) {
     return NULL;
 }
 
-tw_graph *passes_run(tw_graph *graph, const char *names, bool verify) {
+tw_graph *passes_run(tw_graph *given, const char *names, bool verify) {
+    tw_graph *graph = given;
     char all[PASSES_NAMES];
     passes_choose(true, 0, all);
     if (!names) names = all;
@@ -63,7 +64,9 @@ tw_graph *passes_run(tw_graph *graph, const char *names, bool verify) {
         size_t length = strcspn(names, " ");
         const pass *pass = find(names, length);
         if (!pass) return refuse(graph, names, length);
-        graph = apply(graph, pass, verify);
+        tw_graph *before = graph;
+        graph = apply(before, pass, verify);
+        if (graph && before != given) graph_empty(before);
         names += length;
     }
     return graph;

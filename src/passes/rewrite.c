@@ -60,24 +60,6 @@ static void count_uses(rewrite *r, const uint8_t *live) {
     for (uint32_t i = 0; i < graph->variables.count; i++) r->uses[graph_final(graph, i)]++;
 }
 
-/* Inputs and variables, which the graph keeps lists of. */
-static uint32_t copy_source(rewrite *r, const node *it) {
-    tw_graph *to = r->to;
-    if (node_is(it, "input")) {
-        tw_value made = tw_input(to, it->attr[0].string, (tw_dtype)it->attr[1].i, it->attr[2].list);
-        return tw_ok(made) ? made.id : ABSENT;
-    }
-    for (size_t i = 0; i < r->from->variables.count; i++) {
-        const graph_variable *known = &r->from->variables.at[i];
-        if (known->initial != it->first_result) continue;
-        const variable_spec *spec = &known->spec;
-        tw_value made = graph_declare(to, spec->path, spec->type, spec->init, spec->trainable);
-        return tw_ok(made) ? graph_resolve(to, made) : ABSENT;
-    }
-    graph_error(to, TW_ERR_STALE, "a variable is read that the graph has no declaration of");
-    return ABSENT;
-}
-
 static bool visit(rewrite *r, const pass *pass, const node *it) {
     tw_graph *to = r->to;
     uint32_t operand[TW_MAX_OPERANDS], result[TW_MAX_RESULTS];
@@ -85,7 +67,7 @@ static bool visit(rewrite *r, const pass *pass, const node *it) {
         operand[i] = it->operand[i] == ABSENT ? ABSENT : r->map[it->operand[i]];
     to->meta = it->meta;
     if (node_is(it, "input") || node_is(it, "variable")) {
-        result[0] = copy_source(r, it);
+        result[0] = graph_copy_source(to, r->from, it);
     } else if (!pass->visit || !pass->visit(r, it, operand, result)) {
         uint32_t made = to->status ? NO_NODE : graph_copy(to, r->from, it, operand);
         for (int i = 0; i < it->n_results; i++)
