@@ -123,7 +123,7 @@ static void write_fetch(tile *t, const char *label, const char *body, int u) {
     LINE("%%fa.%s.%d = getelementptr ptr, ptr %%fetch, i64 %%fi.%s.%d\n", body, u, body, u);
     LINE("%%fp.%s.%d = load ptr, ptr %%fa.%s.%d, align 8\n", body, u, body, u);
     LINE("%%fo.%s.%d = getelementptr i8, ptr %%fp.%s.%d, i64 %%fetch_offset\n", body, u, body, u);
-    LINE("call void @llvm.prefetch.p0(ptr %%fo.%s.%d, i32 0, i32 3, i32 1)\n", body, u);
+    LINE("call void @llvm.prefetch.p0(ptr %%fo.%s.%d, i32 1, i32 3, i32 1)\n", body, u);
 }
 
 /* One depth: names for loop body `body`, chain u; %px.LABEL and %pw.LABEL are where it begins. */
