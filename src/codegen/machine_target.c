@@ -10,7 +10,8 @@
     "target triple = \"x86_64-pc-linux-gnu\"\n"
 
 static const machine_target levels[] = {
-    {"nounwind \"stackrealign\" \"target-cpu\"=\"x86-64-v4\" \"prefer-vector-width\"=\"512\" \"target-features\"=\"+prfchw\"",
+    {"nounwind \"stackrealign\" \"target-cpu\"=\"x86-64-v4\" \"prefer-vector-width\"=\"512\" "
+     "\"target-features\"=\"+prfchw\"",
      PREAMBLE, 64, 32},
     {"nounwind \"stackrealign\" \"target-cpu\"=\"x86-64-v3\"", PREAMBLE, 32, 16},
     {"nounwind \"stackrealign\" \"target-cpu\"=\"x86-64-v2\"", PREAMBLE, 16, 16}};

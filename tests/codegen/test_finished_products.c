@@ -118,7 +118,7 @@ enum { CASES = sizeof cases / sizeof *cases };
 static const extents sizes[] = {{17, 1, 33},   {3, 5, 15},       {5, 64, 64},   {33, 7, 130},
                                 {64, 130, 65}, {200, 20, 100},   {1, 300, 200}, {4, 300, 70},
                                 {300, 40, 1},  {1, 8, 1},        {0, 4, 20},    {20, 0, 20},
-                                {90, 33, 700}, {130, 1600, 140}, {7, 4100, 9}};
+                                {90, 33, 700}, {130, 1600, 140}, {7, 4100, 9},  {2, 2050, 2055}};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 typedef struct compiled {
@@ -223,6 +223,14 @@ static void test_known(void **state) {
         for (int s = 0; s < 3; s++) check_case(&cases[i], &known[s], 0);
 }
 
+/* Few rows of a w that comes from memory, for which the sums are gone on with slice after slice. */
+static void test_large(void **state) {
+    static const extents large = {2, 2050, 2055};
+    (void)state;
+    check_case(&cases[0], &large, 0);
+    check_case(&cases[1], &large, 0);
+}
+
 static void test_narrower(void **state) {
     (void)state;
     for (int vectors = 16; vectors <= 32; vectors *= 2)
@@ -325,7 +333,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open),     cmocka_unit_test(test_known),
         cmocka_unit_test(test_narrower), cmocka_unit_test(test_without),
-        cmocka_unit_test(test_updates),
+        cmocka_unit_test(test_large),    cmocka_unit_test(test_updates),
     };
     return cmocka_run_group_tests_name("finished products", tests, NULL, NULL);
 }

@@ -171,6 +171,15 @@ static void threads(void **state) {
     check_layouts(1, 16, 4096, 16);
 }
 
+/* Few rows of a w that comes from memory: the sums are gone on with slice after slice of the depth. */
+static void large_w(void **state) {
+    (void)state;
+    if (!is_served()) skip();
+    check(1, 1, 4096, 1031, (layout){0});
+    check(1, 4, 2051, 2100, (layout){true, false});
+    check(2, 2, 1030, 4200, (layout){0});
+}
+
 /* A batch whose operand is one for all has a step of 0. */
 static void shared_operand(void **state) {
     (void)state;
@@ -213,8 +222,10 @@ static void specials(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_extents),  cmocka_unit_test(batches),  cmocka_unit_test(threads),
-        cmocka_unit_test(shared_operand), cmocka_unit_test(declined), cmocka_unit_test(specials),
+        cmocka_unit_test(small_extents),  cmocka_unit_test(batches),
+        cmocka_unit_test(threads),        cmocka_unit_test(large_w),
+        cmocka_unit_test(shared_operand), cmocka_unit_test(declined),
+        cmocka_unit_test(specials),
     };
     int failed = cmocka_run_group_tests_name("widest vectors", tests, start_widest, teardown);
     failed += cmocka_run_group_tests_name("32 bytes", tests, start_half, teardown);

@@ -14,6 +14,7 @@
 #include "codegen/generated/dot_text.h"
 
 enum {
+    FORMS = 7, /* of a product, at most */
     MOST_ROWS = 12,
     MOST_WIDTH = 8,
     STORE_BOUND = 16, /* up to this depth stores count most, and rows that are */
@@ -23,13 +24,17 @@ enum {
     INNER_MOST = 8, /* up to so many rows w is not worth turning, if it is not shallow: */
     SHALLOW = 128,
     INNER_WIDTH = 4,
-    GRAIN = 160000, /* operations that are worth a thread */
-    UNIT = 60000,   /* ... that are worth a call of their own */
+    SWEPT_BYTES = 16 << 20, /* of w, from which on it comes from memory: */
+    SWEPT_DEPTH = 16,       /* ... it is gone over so many of its rows at a time, */
+    SWEPT_COLUMNS = 1024,   /* ... which lie side by side as far as this, */
+    SWEPT_GROUPS = 4,       /* ... or half of it if these groups would be fewer */
+    GRAIN = 160000,         /* operations that are worth a thread */
+    UNIT = 60000,           /* ... that are worth a call of their own */
     FINE_UNIT = 20000,
     UNITS = 32, /* of a product, so that threads end together */
     MOST_SHARES = 256,
     FINE_UNITS = 64,
-    VARIANTS = 4,        /* of a form: masked or not, fetching or not */
+    VARIANTS = 8,        /* of a form: masked or not, fetching or not, adding or not */
     FETCHES = 512,       /* lines of a tile */
     BLOCK_FLOATS = 8192, /* of y, that are finished at a time: they stay in the nearest cache */
     GROUP_BYTES =
@@ -61,6 +66,8 @@ static dots *dots_of(tw_context *context) {
     return d;
 }
 
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
 /* An extent in blocks of `step`, the last of which may be shorter. */
 typedef struct division {
     int64_t extent, step, count, last;
@@ -90,9 +97,12 @@ typedef struct job {
     /* DOT_OUTER: panels of vectors of columns, blocks of rows. DOT_INNER: panels of rows, blocks of
      * columns. */
     division panels, blocks;
-    division groups; /* of panels, that are finished together: long rows, one panel otherwise */
+    division
+        groups; /* of panels, that are computed together: one panel, if it is not for long rows */
+    division slices; /* of the depth, each of which goes over all panels of a group */
     int64_t parts;   /* of the blocks of a panel, a unit each */
     dot_kernel kernel[2][2], turner; /* [last panel][last block] */
+    dot_kernel adding[2];            /* [last panel] */
     size_t panel_floats;
     int64_t units;
     double
@@ -128,7 +138,7 @@ static int most_rows(const machine_target *target, int64_t width) {
 /* Cycles of a tile for one depth, about: multiply-adds, loads (spread ones are half the work), or the
  * wait for sums; and what a tile costs besides, spread over the depth. */
 static double tile_cost(int64_t rows, int64_t width, int64_t depth) {
-    dot_form form = {DOT_OUTER, (int)rows, (int)width, false, false};
+    dot_form form = {.kind = DOT_OUTER, .rows = (int)rows, .width = (int)width};
     double sums = (double)(rows * width), loads = (double)width + 0.5 * (double)rows;
     double wait = 4.0 / dot_chains(&form), most = sums > loads ? sums : loads;
     if (wait > most) most = wait;
@@ -190,15 +200,32 @@ static void swap_sides(job *j) {
     j->y_row = j->columns;
 }
 
+/* Few rows of a large w: whole pages of it are read one after the other, which memory is fastest at. */
+static int64_t choose_slices(job *j) {
+    int64_t columns = j->panels.step * j->lanes, most = SWEPT_COLUMNS / columns;
+    bool few = j->kind == DOT_OUTER && !j->turned && j->blocks.count == 1;
+    double bytes = (double)j->depth * (double)j->columns * sizeof(float);
+    bool swept = few && j->w_column == 1 && j->depth > SWEPT_DEPTH && bytes >= SWEPT_BYTES;
+    j->slices = divide(j->depth, swept ? SWEPT_DEPTH : j->depth);
+    if (!swept) return 1;
+    if (most * SWEPT_GROUPS > j->panels.count) most /= 2;
+    return most < 1 ? 1 : most;
+}
+
 /* Panels whose results are finished together: what is read and written with them then lies side by side. */
+static int64_t finished_together(const job *j) {
+    int64_t columns = j->panels.step * j->lanes;
+    if (j->kind != DOT_OUTER || j->turned) return 1;
+    int64_t panel_bytes = j->depth * columns * (int64_t)sizeof(float);
+    int64_t most = BLOCK_FLOATS / (j->blocks.step * columns);
+    if (most > GROUP_BYTES / panel_bytes) most = GROUP_BYTES / panel_bytes;
+    return most < 1 ? 1 : most;
+}
+
 static void choose_groups(job *j) {
-    int64_t most = 1, columns = j->panels.step * j->lanes;
-    if (j->finish && j->kind == DOT_OUTER && !j->turned) {
-        int64_t panel_bytes = j->depth * columns * (int64_t)sizeof(float);
-        most = BLOCK_FLOATS / (j->blocks.step * columns);
-        if (most > GROUP_BYTES / panel_bytes) most = GROUP_BYTES / panel_bytes;
-        if (most < 1) most = 1;
-    }
+    int64_t most = choose_slices(j), room = BLOCK_FLOATS / (j->blocks.step * j->panels.step);
+    if (j->finish && j->slices.count == 1) most = finished_together(j);
+    if (j->finish && j->slices.count > 1) most = least(most, room / j->lanes);
     j->groups = divide(j->panels.count, most);
 }
 
@@ -254,12 +281,15 @@ static bool choose(job *j) {
 static dot_form form_of(const job *j, int last_panel, int last_block) {
     int panel = (int)(last_panel ? j->panels.last : j->panels.step);
     int block = (int)(last_block ? j->blocks.last : j->blocks.step);
-    if (j->kind == DOT_INNER) return (dot_form){DOT_INNER, panel, block, false, false};
-    bool fetches = j->finish && j->finish->fetch;
-    return (dot_form){DOT_OUTER, block, panel, last_panel && j->columns % j->lanes, fetches};
+    if (j->kind == DOT_INNER) return (dot_form){.kind = DOT_INNER, .rows = panel, .width = block};
+    return (dot_form){.kind = DOT_OUTER,
+                      .rows = block,
+                      .width = panel,
+                      .masked = last_panel && j->columns % j->lanes,
+                      .fetches = j->finish && j->finish->fetch && j->slices.count == 1};
 }
 
-static int variant_of(const dot_form *f) { return f->masked + 2 * f->fetches; }
+static int variant_of(const dot_form *f) { return f->masked + 2 * f->fetches + 4 * f->adds; }
 
 static dot_kernel *place_of(dots *d, const dot_form *f) {
     return &d->at[f->kind][f->rows][f->width][variant_of(f)];
@@ -267,8 +297,8 @@ static dot_kernel *place_of(dots *d, const dot_form *f) {
 
 /* The machine code of forms that were never asked for. */
 static tw_status make(tw_context *context, dots *d, int n, const dot_form *forms) {
-    char *text[5] = {NULL};
-    void *code[5] = {NULL};
+    char *text[FORMS] = {NULL};
+    void *code[FORMS] = {NULL};
     bool any = false;
     tw_status status = TW_OK;
     for (int i = 0; i < n && !status; i++) {
@@ -291,17 +321,29 @@ static tw_status make(tw_context *context, dots *d, int n, const dot_form *forms
 }
 
 static tw_status find_kernels(tw_context *context, job *j) {
-    dot_form form[5];
+    dot_form form[FORMS];
+    dot_kernel *to[FORMS];
     int n = 0;
     bool missing = false;
-    for (int i = 0; i < 4; i++) form[n++] = form_of(j, i / 2 || j->panels.count == 1, i % 2);
-    if (j->turned) form[n++] = (dot_form){DOT_TURN, 1, 1, false, false};
+    for (int last = 0; last < 2; last++)
+        for (int block = 0; block < 2; block++) {
+            form[n] = form_of(j, last || j->panels.count == 1, block);
+            to[n++] = &j->kernel[last][block];
+        }
+    for (int last = 0; last < 2 && j->slices.count > 1; last++) {
+        form[n] = form_of(j, last || j->panels.count == 1, 0);
+        form[n].adds = true;
+        to[n++] = &j->adding[last];
+    }
+    if (j->turned) {
+        form[n] = (dot_form){.kind = DOT_TURN, .rows = 1, .width = 1};
+        to[n++] = &j->turner;
+    }
     for (int i = 0; i < n; i++) missing = missing || !*place_of(j->dots, &form[i]);
     tw_status status = missing ? make(context, j->dots, n, form) : TW_OK;
     for (int i = 0; i < n && !status; i++) {
-        dot_kernel kernel = *place_of(j->dots, &form[i]);
-        *(i < 4 ? &j->kernel[i / 2][i % 2] : &j->turner) = kernel;
-        if (!kernel) status = TW_ERR_UNSUPPORTED;
+        *to[i] = *place_of(j->dots, &form[i]);
+        if (!*to[i]) status = TW_ERR_UNSUPPORTED;
     }
     return status;
 }
@@ -369,9 +411,13 @@ static void move_on(const job *j, dot_arguments *a, int64_t count) {
     if (a->fetch) a->first_fetch += count * j->depth;
 }
 
-/* Blocks first..first+count-1 of a panel, the first of which `a` stands at. */
-static void run_blocks(const job *j, dot_arguments *a, bool last_panel, int64_t first,
+/* Blocks first..first+count-1 of a panel, the first of which `a` stands at; one block, if it adds. */
+static void run_blocks(const job *j, dot_arguments *a, bool last_panel, bool adds, int64_t first,
                        int64_t count) {
+    if (adds) {
+        j->adding[last_panel](a, 0, 1);
+        return;
+    }
     bool shorter = first + count == j->blocks.count && j->blocks.last < j->blocks.step;
     int64_t whole = count - shorter;
     if (whole) j->kernel[last_panel][0](a, 0, whole);
@@ -379,8 +425,6 @@ static void run_blocks(const job *j, dot_arguments *a, bool last_panel, int64_t 
     move_on(j, a, whole);
     j->kernel[last_panel][1](a, 0, 1);
 }
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Where blocks first..first+count-1 of panels p..p+panels-1 of matrix b are in y; the step is that of memory for
  * them alone. */
@@ -402,14 +446,30 @@ static int64_t lines_of(const job *j, int64_t b, int64_t p, int64_t first, int64
     return j->finish->fetch(j->finish->state, &at, line, (int)most);
 }
 
-/* Blocks first..first+count-1 of a group's panels, each few finished as soon as they are there. `turned`: the
- * arguments of its one panel. */
-static void finish_group(const job *j, const dot_arguments *turned, int64_t b, int64_t group,
+/* Blocks first..first+count-1 of panels p..end-1; `at` stands at the first of them. */
+static void run_panels(const job *j, const dot_arguments *at, int64_t p, int64_t end, int64_t first,
+                       int64_t count) {
+    for (int64_t slice = 0; slice < j->slices.count; slice++)
+        for (int64_t i = p; i < end; i++) {
+            dot_arguments a = *at;
+            /* There is one panel if it is turned or not of columns. */
+            int64_t columns = (i - p) * j->panels.step * j->lanes, depth = slice * j->slices.step;
+            a.x += depth * a.x_depth;
+            a.w += depth * a.w_step + columns;
+            a.y += columns;
+            a.depth = least(j->slices.step, j->depth - depth);
+            a.fetch_offset = columns * (int64_t)sizeof(float);
+            run_blocks(j, &a, i == j->panels.count - 1, slice > 0, first, count);
+        }
+}
+
+/* Blocks first..first+count-1 of a group's panels, each few finished as soon as they are there; `at` stands at its
+ * first panel. */
+static void finish_group(const job *j, const dot_arguments *at, int64_t b, int64_t group,
                          int64_t first, int64_t count) {
     _Alignas(64) float numbers[BLOCK_FLOATS];
     const void *line[FETCHES];
-    bool fetches = j->kind == DOT_OUTER && j->finish->fetch;
-    const dot_arguments matrix = matrix_arguments(j, b);
+    bool fetches = j->kind == DOT_OUTER && j->finish->fetch && j->slices.count == 1;
     int64_t begin = group * j->groups.step, end = least(begin + j->groups.step, j->groups.extent);
     dot_block one = block_at(j, b, begin, end - begin, first, 1);
     int64_t each = BLOCK_FLOATS /
@@ -417,19 +477,13 @@ static void finish_group(const job *j, const dot_arguments *turned, int64_t b, i
     for (int64_t stop = first + count; first < stop; first += each) {
         int64_t some = least(each, stop - first);
         dot_block all = block_at(j, b, begin, end - begin, first, some);
-        int64_t lines = fetches ? lines_of(j, b, begin, first, some, line) : 0;
-        for (int64_t p = begin; p < end; p++) {
-            dot_arguments a = turned ? *turned : matrix;
-            if (!turned) move_to_panel(j, &a, p);
-            int64_t columns = (p - begin) * j->panels.step * j->lanes; /* DOT_INNER has one panel */
-            move_on(j, &a, first);
-            a.y = numbers + columns;
-            a.y_row = all.step;
-            a.fetch = line;
-            a.last_fetch = lines - 1;
-            a.fetch_offset = columns * (int64_t)sizeof(float);
-            run_blocks(j, &a, p == j->panels.count - 1, first, some);
-        }
+        dot_arguments a = *at;
+        move_on(j, &a, first);
+        a.y = numbers;
+        a.y_row = all.step;
+        a.fetch = line;
+        a.last_fetch = (fetches ? lines_of(j, b, begin, first, some, line) : 0) - 1;
+        run_panels(j, &a, begin, end, first, some);
         j->finish->take(j->finish->state, &all, numbers);
     }
 }
@@ -447,7 +501,7 @@ static void run_unit(const job *j, float *panel, held_panel *held, int64_t unit)
         group = unit % j->groups.count;
         part = unit / j->groups.count % j->parts;
     }
-    int64_t p = group * j->groups.step; /* the group's only one, unless it is finished */
+    int64_t p = group * j->groups.step;
     dot_arguments a = matrix_arguments(j, b);
     move_to_panel(j, &a, p);
     if (j->turned && (held->of != j || held->number != of)) {
@@ -460,10 +514,10 @@ static void run_unit(const job *j, float *panel, held_panel *held, int64_t unit)
     int64_t first = part * j->blocks.count / j->parts;
     int64_t count = (part + 1) * j->blocks.count / j->parts - first;
     if (j->finish) {
-        finish_group(j, j->turned ? &a : NULL, b, group, first, count);
+        finish_group(j, &a, b, group, first, count);
     } else {
         move_on(j, &a, first);
-        run_blocks(j, &a, p == j->panels.count - 1, first, count);
+        run_panels(j, &a, p, least(p + j->groups.step, j->groups.extent), first, count);
     }
 }
 

@@ -69,13 +69,16 @@ static void write_load(tile *t, const char *name, const char *at, const char *ma
 
 static int sums_of(const tile *t) { return t->form->rows * t->form->width; }
 
-/* The values that the loop `label` carries, from `before` with suffix `from` to its own with `to`. */
+/* The values that the loop `label` carries, from `before` with suffix `from`; the first loop's, if it adds,
+ * from what y holds in chain 0. */
 static void write_phis(tile *t, const char *label, const char *before, const char *from,
                        const char *body, int chains) {
     for (int i = 0; i < chains * sums_of(t); i++) {
         LINE("%%s%d.%s = phi <%d x float> [ ", i, label, t->lanes);
         if (from)
             text_add(&t->out, "%%s%d.%s", i, from);
+        else if (t->form->adds && i < sums_of(t))
+            text_add(&t->out, "%%held.%d", i);
         else
             text_add(&t->out, "zeroinitializer");
         text_add(&t->out, ", %%%s ], [ %%s%d.%s, %%%s ]\n", before, i, body, body);
@@ -181,17 +184,37 @@ static void write_outer_loop(tile *t, const char *label, const char *body, const
     LINE("br label %%%s\n", label);
 }
 
+/* %yp.i: where sum i is in y. */
+static void write_outer_places(tile *t) {
+    const dot_form *f = t->form;
+    for (int i = 0; i < f->rows; i++) {
+        LINE("%%yo.%d = mul nsw i64 %%y_row, %d\n", i, i);
+        LINE("%%yr.%d = getelementptr float, ptr %%y.start, i64 %%yo.%d\n", i, i);
+        for (int v = 0; v < f->width; v++)
+            LINE("%%yp.%d = getelementptr float, ptr %%yr.%d, i64 %d\n", i * f->width + v, i,
+                 v * t->lanes);
+    }
+}
+
+static void write_held(tile *t) {
+    const dot_form *f = t->form;
+    for (int i = 0; i < sums_of(t); i++) {
+        char at[32], name[32];
+        snprintf(at, sizeof at, "yp.%d", i);
+        snprintf(name, sizeof name, "held.%d", i);
+        write_load(t, name, at, f->masked && i % f->width == f->width - 1 ? "mask" : NULL);
+    }
+}
+
 /* Values of chain 0 from the last loop, of the others from the loop before: one name for both. */
 static void write_outer_stores(tile *t, const char *from) {
     const dot_form *f = t->form;
     int n = t->lanes;
     write_tree(t, from);
+    if (!f->adds) write_outer_places(t);
     for (int i = 0; i < f->rows; i++) {
-        LINE("%%yo.%d = mul nsw i64 %%y_row, %d\n", i, i);
-        LINE("%%yr.%d = getelementptr float, ptr %%y.start, i64 %%yo.%d\n", i, i);
         for (int v = 0; v < f->width; v++) {
             int s = i * f->width + v;
-            LINE("%%yp.%d = getelementptr float, ptr %%yr.%d, i64 %d\n", s, i, v * n);
             if (f->masked && v == f->width - 1)
                 LINE("call void @llvm.masked.store.v%df32.p0(<%d x float> %%sum.%d, ptr %%yp.%d, "
                      "i32 "
@@ -229,6 +252,8 @@ static void write_outer(tile *t) {
         LINE("%%fetched.before = mul nsw i64 %%block, %%depth\n");
         LINE("%%fetched = add nsw i64 %%fetched.before, %%first_fetch\n");
     }
+    if (f->adds) write_outer_places(t);
+    if (f->adds) write_held(t);
     LINE("br label %%loop\n");
     write_outer_loop(t, "loop", "body", "start", NULL, "whole",
                      t->chains > 1 ? "rest.enter" : "done", t->chains);

@@ -22,6 +22,7 @@ typedef struct dot_form {
     int width;    /* DOT_OUTER: vectors of columns; DOT_INNER: columns */
     bool masked;  /* DOT_OUTER: the last vector has fewer columns */
     bool fetches; /* DOT_OUTER: ... and at each depth a line is fetched that is wanted after */
+    bool adds;    /* DOT_OUTER: to what y holds */
 } dot_form;
 
 typedef struct dot_arguments {
