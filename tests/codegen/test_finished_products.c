@@ -223,12 +223,13 @@ static void test_known(void **state) {
         for (int s = 0; s < 3; s++) check_case(&cases[i], &known[s], 0);
 }
 
-/* Few rows of a w that comes from memory, for which the sums are gone on with slice after slice. */
-static void test_large(void **state) {
-    static const extents large = {2, 2050, 2055};
+/* Few rows of a w that comes from memory, for which the sums are gone on with slice after slice of the depth; a w
+ * for which it is cut in halves. */
+static void test_cut(void **state) {
+    static const extents large = {2, 2050, 2055}, halves = {20, 512, 201};
     (void)state;
-    check_case(&cases[0], &large, 0);
-    check_case(&cases[1], &large, 0);
+    for (int i = 0; i < 2; i++) check_case(&cases[i], &large, 0);
+    for (int i = 0; i < CASES; i++) check_case(&cases[i], &halves, 0);
 }
 
 static void test_narrower(void **state) {
@@ -333,7 +334,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open),     cmocka_unit_test(test_known),
         cmocka_unit_test(test_narrower), cmocka_unit_test(test_without),
-        cmocka_unit_test(test_large),    cmocka_unit_test(test_updates),
+        cmocka_unit_test(test_cut),      cmocka_unit_test(test_updates),
     };
     return cmocka_run_group_tests_name("finished products", tests, NULL, NULL);
 }

@@ -180,6 +180,16 @@ static void large_w(void **state) {
     check(2, 2, 1030, 4200, (layout){0});
 }
 
+/* w fits in the caches of cores: the depth is cut in halves; and just not. */
+static void halves(void **state) {
+    (void)state;
+    if (!is_served()) skip();
+    check_layouts(1, 20, 512, 200);
+    check_layouts(1, 17, 1022, 133);
+    check_layouts(1, 17, 1023, 133);
+    check_layouts(1, 64, 784, 256);
+}
+
 /* A batch whose operand is one for all has a step of 0. */
 static void shared_operand(void **state) {
     (void)state;
@@ -225,7 +235,7 @@ int main(void) {
         cmocka_unit_test(small_extents),  cmocka_unit_test(batches),
         cmocka_unit_test(threads),        cmocka_unit_test(large_w),
         cmocka_unit_test(shared_operand), cmocka_unit_test(declined),
-        cmocka_unit_test(specials),
+        cmocka_unit_test(specials),       cmocka_unit_test(halves),
     };
     int failed = cmocka_run_group_tests_name("widest vectors", tests, start_widest, teardown);
     failed += cmocka_run_group_tests_name("32 bytes", tests, start_half, teardown);

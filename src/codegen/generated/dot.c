@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "codegen/generated/dot_text.h"
+#include "codegen/generated/halves.h"
 
 enum {
     FORMS = 7, /* of a product, at most */
@@ -541,19 +542,6 @@ static tw_status prepare(tw_context *context, job *j) {
     return status ? status : find_kernels(context, j);
 }
 
-tw_status generated_dots_workspace(tw_context *context, int n, const matrix_product *m,
-                                   size_t *bytes) {
-    *bytes = 0;
-    for (int i = 0; i < n; i++) {
-        job j = {.m = &m[i]};
-        tw_status status = shape(context, &j);
-        if (status) return status;
-        size_t own = scratch_bytes(context, j.panel_floats);
-        if (own > *bytes) *bytes = own;
-    }
-    return TW_OK;
-}
-
 /* The first unit past so much of the work. */
 static int64_t unit_at(const jobs *all, double work) {
     int64_t before = 0;
@@ -631,10 +619,30 @@ static tw_status run(tw_context *context, int n, job *at) {
     return TW_OK;
 }
 
+/* One product: to y or, where y is NULL, to the finish. */
+static tw_status run_one(tw_context *context, const matrix_product *m, const float *x,
+                         const float *w, float *y, const dot_finish *finish) {
+    matrix_product halves;
+    job j = {.m = m, .x = x, .w = w, .y = y, .finish = finish};
+    if (!halves_of(m, &halves)) return run(context, 1, &j);
+    scratch_mark mark = scratch_save(context);
+    float *partial = scratch_take(context, halves_bytes(&halves));
+    if (!partial) return TW_ERR_MEMORY;
+    j = (job){.m = &halves, .x = x, .w = w, .y = partial};
+    tw_status status = run(context, 1, &j);
+    if (!status) halves_add(context, &halves, partial, y, finish);
+    scratch_restore(context, mark);
+    return status;
+}
+
 tw_status generated_dot(tw_context *context, const matrix_product *m, const float *x,
                         const float *w, float *y) {
-    job j = {.m = m, .x = x, .w = w, .y = y};
-    return run(context, 1, &j);
+    return run_one(context, m, x, w, y, NULL);
+}
+
+tw_status generated_dot_finished(tw_context *context, const matrix_product *m, const float *x,
+                                 const float *w, const dot_finish *finish) {
+    return run_one(context, m, x, w, NULL, finish);
 }
 
 tw_status generated_dots(tw_context *context, int n, const matrix_product *m, const void *const *in,
@@ -644,17 +652,29 @@ tw_status generated_dots(tw_context *context, int n, const matrix_product *m, co
     return run(context, n, j);
 }
 
-tw_status generated_dot_finished(tw_context *context, const matrix_product *m, const float *x,
-                                 const float *w, const dot_finish *finish) {
-    job j = {.m = m, .x = x, .w = w, .finish = finish};
-    return run(context, 1, &j);
+tw_status generated_dots_workspace(tw_context *context, int n, const matrix_product *m,
+                                   size_t *bytes) {
+    *bytes = 0;
+    for (int i = 0; i < n; i++) {
+        matrix_product halves;
+        bool cut = n == 1 && halves_of(m, &halves);
+        job j = {.m = cut ? &halves : &m[i]};
+        tw_status status = shape(context, &j);
+        if (status) return status;
+        size_t own = scratch_bytes(context, j.panel_floats);
+        if (cut) own = scratch_rounded(own) + halves_bytes(&halves);
+        if (own > *bytes) *bytes = own;
+    }
+    return TW_OK;
 }
 
 tw_status generated_dot_prepare(tw_context *context, const matrix_product *m,
                                 const dot_finish *finish, int64_t *rows, int64_t *columns) {
-    job j = {.m = m, .finish = finish};
+    matrix_product halves;
+    bool cut = halves_of(m, &halves);
+    job j = {.m = cut ? &halves : m, .finish = cut ? NULL : finish};
     tw_status status = prepare(context, &j);
-    *rows = j.batch * j.rows;
+    *rows = cut ? j.rows : j.batch * j.rows;
     *columns = j.columns;
     return status;
 }
