@@ -14,6 +14,7 @@ typedef struct matrix_product {
     int64_t x_extent[PRODUCT_RANK], x_stride[PRODUCT_RANK];
     int64_t w_extent[PRODUCT_RANK], w_stride[PRODUCT_RANK];
     int64_t y_extent[PRODUCT_RANK], y_stride[PRODUCT_RANK];
+    int64_t w_updated; /* the program also writes w: threads had better keep to rows of it */
 } matrix_product;
 
 /* False where the call is no product of matrices that are plain or transposed. `m` is zeroed. */

@@ -19,8 +19,8 @@ typedef struct place {
 typedef struct lowering {
     tw_context *context;
     struct code *code;
-    tw_graph *scratch;        /* where bodies of composites are built */
-    VECTOR(tw_graph *) fused; /* functions of fused nodes, and their kernels */
+    tw_graph *scratch;              /* where bodies of composites are built */
+    VECTOR(generated_source) fused; /* functions of fused nodes, and their kernels */
     generated **kernels;
     bool reference;
     int depth;   /* calls and composites that are being expanded */
@@ -113,13 +113,25 @@ static tw_status emit(lowering *l, const tw_operator *op, int n, const uint32_t 
     return TW_OK;
 }
 
+/* Which operands of a node are variables that the graph assigns. */
+static uint64_t updated_operands(const tw_graph *graph, const node *it) {
+    uint64_t updated = 0;
+    for (uint32_t i = 0; i < graph->variables.count; i++) {
+        uint32_t initial = graph->variables.at[i].initial;
+        for (int k = 0; k < it->n_operands && graph_final(graph, i) != initial; k++)
+            if (it->operand[k] == initial) updated |= (uint64_t)1 << k;
+    }
+    return updated;
+}
+
 /* The functions of the graph's fused nodes, and their machine code all at once. */
 static tw_status lower_kernels(lowering *l, const tw_graph *graph, const uint8_t *live) {
     for (size_t i = 0; i < graph->nodes.count; i++) {
         if (!live[i] || !node_is(&graph->nodes.at[i], "fused")) continue;
-        tw_graph **added = VECTOR_PUSH(l->context, &l->fused);
+        const node *it = &graph->nodes.at[i];
+        generated_source *added = VECTOR_PUSH(l->context, &l->fused);
         if (!added) return no_memory(l);
-        *added = graph->nodes.at[i].attr[0].function;
+        *added = (generated_source){it->attr[0].function, updated_operands(graph, it)};
     }
     if (!l->fused.count || l->code->plain || l->reference) return TW_OK;
     l->kernels = context_allocate(l->context, l->fused.count, sizeof *l->kernels);
@@ -130,7 +142,7 @@ static tw_status lower_kernels(lowering *l, const tw_graph *graph, const uint8_t
 
 static const generated *kernel_of(const lowering *l, const tw_graph *function) {
     for (size_t i = 0; l->kernels && i < l->fused.count; i++)
-        if (l->fused.at[i] == function) return l->kernels[i];
+        if (l->fused.at[i].function == function) return l->kernels[i];
     return NULL;
 }
 

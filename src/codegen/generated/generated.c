@@ -66,7 +66,7 @@ static int input_of(const tw_graph *function, uint32_t value) {
     return i;
 }
 
-static generated_product *product_in(const nest *n, arena *memory) {
+static generated_product *product_in(const nest *n, uint64_t updated, arena *memory) {
     const node *it = n->product;
     generated_product *made = arena_allocate(memory, 1, sizeof *made);
     size_t count = (size_t)operator_attr_count(it->op);
@@ -78,23 +78,26 @@ static generated_product *product_in(const nest *n, arena *memory) {
                                 .type = n->function->values.at[it->first_result].type,
                                 .load = nest_load_of_product(n)};
     for (int k = 0; k < 2; k++) made->operand[k] = input_of(n->function, it->operand[k]);
+    made->updated = updated >> made->operand[1] & 1;
     return made;
 }
 
 /* NULL when there is no text; *status tells whether that is a failure. */
-static generated *describe(tw_context *context, tw_graph *function, const machine_target *target,
-                           arena *memory, char **text, tw_status *status) {
+static generated *describe(tw_context *context, const generated_source *from,
+                           const machine_target *target, arena *memory, char **text,
+                           tw_status *status) {
     generated *g = arena_allocate(memory, 1, sizeof *g);
     *text = NULL;
     *status = g ? TW_OK : TW_ERR_MEMORY;
-    if (!g || !nest_find(&g->nest, function, memory)) return NULL;
+    if (!g || !nest_find(&g->nest, from->function, memory)) return NULL;
     *text = kernel_text(context, &g->nest, target);
     if (!*text) return NULL;
     g->tile = kernel_tile(&g->nest, target);
     g->weight = nest_weight(&g->nest, memory);
     g->name = name_of(&g->nest, memory);
-    if (!g->name || !count_flops(g, function)) *status = TW_ERR_MEMORY;
-    if (g->nest.product && !(g->product = product_in(&g->nest, memory))) *status = TW_ERR_MEMORY;
+    if (!g->name || !count_flops(g, from->function)) *status = TW_ERR_MEMORY;
+    if (g->nest.product && !(g->product = product_in(&g->nest, from->updated, memory)))
+        *status = TW_ERR_MEMORY;
     g->nest.function = NULL;
     g->nest.product = NULL;
     return g;
@@ -118,7 +121,7 @@ static tw_status settle_product(tw_context *context, generated *g, tw_graph *fun
     return generated_product_prepare(g, &dot, extent, &m, &product->sure, &workspace);
 }
 
-tw_status generated_make(tw_context *context, int n, tw_graph *const *functions, arena *memory,
+tw_status generated_make(tw_context *context, int n, const generated_source *from, arena *memory,
                          generated **out) {
     const machine_target *target = machine_target_of(context);
     char **text = context_allocate(context, (size_t)n + 1, sizeof *text);
@@ -126,7 +129,7 @@ tw_status generated_make(tw_context *context, int n, tw_graph *const *functions,
     tw_status status = text && code ? TW_OK : TW_ERR_MEMORY;
     for (int i = 0; i < n; i++) out[i] = NULL;
     for (int i = 0; i < n && target && !status; i++)
-        out[i] = describe(context, functions[i], target, memory, &text[i], &status);
+        out[i] = describe(context, &from[i], target, memory, &text[i], &status);
     if (!status && target) status = machine_code_get(context, n, (const char *const *)text, code);
     for (int i = 0; i < n && code; i++) {
         if (out[i] && code[i] && !status)
@@ -135,7 +138,7 @@ tw_status generated_make(tw_context *context, int n, tw_graph *const *functions,
             out[i] = NULL;
         if (text) tw_string_free(context, text[i]);
         if (!status && out[i] && out[i]->product)
-            status = settle_product(context, out[i], functions[i]);
+            status = settle_product(context, out[i], from[i].function);
     }
     context_release(context, text);
     context_release(context, code);

@@ -14,6 +14,7 @@ typedef struct generated_product {
     int operand[2]; /* inputs of the function */
     tw_type type;   /* of its result */
     int load;       /* of the nest, by which the kernel reads it */
+    bool updated;   /* the program also writes what the second operand is */
     bool sure;      /* it runs in blocks, and can't fail */
 } generated_product;
 
@@ -28,11 +29,17 @@ typedef struct generated {
     generated_product *product; /* NULL without one */
 } generated;
 
+/* What a kernel is made from; bit i of `updated`: the program also writes what input i is. */
+typedef struct generated_source {
+    tw_graph *function;
+    uint64_t updated;
+} generated_source;
+
 /*
- * out[i]: the kernel of functions[i], in `memory`; NULL where there is none (the function's nodes serve
+ * out[i]: the kernel of from[i], in `memory`; NULL where there is none (the function's nodes serve
  * instead). TW_ERR_MEMORY alone is a failure.
  */
-tw_status generated_make(tw_context *context, int n, tw_graph *const *functions, arena *memory,
+tw_status generated_make(tw_context *context, int n, const generated_source *from, arena *memory,
                          generated **out);
 
 /* The numbers of a call that follow from the extents of the nest's axes. */

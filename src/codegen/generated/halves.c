@@ -1,6 +1,6 @@
 /*
- * Products cut in the middle of the depth: each thread reads one half of w's rows, those that it updates too when w is
- * a weight in training. By columns it would read all rows, and half of them would have to come from another core
+ * Products with a weight in training, cut in the middle of the depth: each thread reads one half of w's rows, those
+ * that it also updates. By columns it would read all rows, and half of them would have to come from another core
  * after each update.
  */
 #include "codegen/generated/halves.h"
@@ -11,16 +11,16 @@ enum {
     LEAST_ROWS = 16,
     LEAST_DEPTH = 256,
     LEAST_BYTES = 256 << 10, /* of w */
-    MOST_BYTES = 1 << 20,    /* ... what stays in the cores' own caches from step to step */
-    W_OF_Y = 8,              /* so many times as large as y, which is written twice and added */
+    MOST_BYTES = 2 << 20,    /* ... what stays in the cores' own caches from step to step */
+    W_OF_Y = 4,              /* so many times as large as y, which is written twice and added */
     BLOCK_FLOATS = 4096,     /* added at a time */
     GRAIN_FLOATS = 4096      /* worth a thread */
 };
 
 bool halves_of(const matrix_product *m, matrix_product *halves) {
     int64_t rows = m->y_extent[0], columns = m->y_extent[1], depth = m->x_extent[1];
-    if (m->rank != 2 || m->w_stride[1] != 1 || rows < LEAST_ROWS || depth < LEAST_DEPTH ||
-        depth % 2)
+    if (!m->w_updated || m->rank != 2 || m->w_stride[1] != 1 || rows < LEAST_ROWS ||
+        depth < LEAST_DEPTH || depth % 2)
         return false;
     double w = (double)depth * (double)columns, y = (double)rows * (double)columns;
     if (columns > BLOCK_FLOATS || w * sizeof(float) < LEAST_BYTES ||

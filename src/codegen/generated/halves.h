@@ -4,7 +4,7 @@
 
 #include "codegen/generated/dot.h"
 
-/* Whether the product is worth cutting, by its extents alone; `halves` computes both of its halves. */
+/* Whether the product is worth cutting, by its extents and whether w is updated; `halves` computes both of its halves. */
 bool halves_of(const matrix_product *m, matrix_product *halves);
 /* The memory that both take. */
 size_t halves_bytes(const matrix_product *halves);

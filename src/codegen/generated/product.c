@@ -86,6 +86,7 @@ tw_status generated_product_prepare(const generated *g, const tw_signature *dot,
     if (!f32) return TW_OK;
     if (rule_elements(dot->operand[0]) <= 0 || rule_elements(dot->result[0]) <= 0) return TW_OK;
     if (!product_of(dot, m) || !product_tiled(m)) return TW_OK;
+    m->w_updated = g->product->updated;
     dot_finish finish = finish_of(g, NULL);
     tw_status status = generated_dot_prepare(dot->context, m, &finish, &rows, &columns);
     if (status) return status == TW_ERR_UNSUPPORTED ? TW_OK : status;
