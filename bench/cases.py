@@ -89,7 +89,7 @@ def frameworks(options, names):
 
 def products_alone(options, names):
     onednn = Side("oneDNN", [options.build / "bench" / "bench_onednn", *names],
-                  {"OMP_NUM_THREADS": str(options.threads)})
+                  {"OMP_NUM_THREADS": str(options.threads), **TUNED})
     return [onednn, *peers("operators", [options.threads, *names], options.threads, PEERS[:1])]
 
 
