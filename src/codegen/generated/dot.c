@@ -33,9 +33,12 @@ enum {
     UNIT = 60000,           /* ... that are worth a call of their own */
     FINE_UNIT = 20000,
     UNITS = 32, /* of a product, so that threads end together */
-    MOST_SHARES = 256,
+    MOST_SHARES = 128,
     FINE_UNITS = 64,
-    VARIANTS = 8,        /* of a form: masked or not, fetching or not, adding or not */
+    VARIANTS =
+        16, /* of a form: masked or not, fetching or not, adding or not, with half vectors or not */
+    HALVED =
+        16, /* lanes: so wide a vector takes as long as two of half its width on many machines */
     FETCHES = 512,       /* lines of a tile */
     BLOCK_FLOATS = 8192, /* of y, that are finished at a time: they stay in the nearest cache */
     GROUP_BYTES =
@@ -112,7 +115,7 @@ typedef struct job {
 
 /* The units of all products that a thread does first; who is done goes on with those of the others. */
 typedef struct share {
-    atomic_llong next;
+    _Alignas(64) atomic_llong next; /* a line of its own: most are taken by one thread alone */
     int64_t end;
 } share;
 
@@ -269,6 +272,7 @@ static bool choose(job *j) {
         j->blocks.step = j->columns < INNER_WIDTH ? j->columns : INNER_WIDTH;
         j->blocks.last = j->columns - (j->blocks.count - 1) * j->blocks.step;
     } else {
+        if (j->lanes == HALVED && j->columns <= HALVED / 2) j->lanes /= 2;
         choose_outer(j);
     }
     choose_groups(j);
@@ -282,18 +286,27 @@ static bool choose(job *j) {
 static dot_form form_of(const job *j, int last_panel, int last_block) {
     int panel = (int)(last_panel ? j->panels.last : j->panels.step);
     int block = (int)(last_block ? j->blocks.last : j->blocks.step);
-    if (j->kind == DOT_INNER) return (dot_form){.kind = DOT_INNER, .rows = panel, .width = block};
+    if (j->kind == DOT_INNER)
+        return (dot_form){.kind = DOT_INNER, .lanes = j->lanes, .rows = panel, .width = block};
     return (dot_form){.kind = DOT_OUTER,
+                      .lanes = j->lanes,
                       .rows = block,
                       .width = panel,
                       .masked = last_panel && j->columns % j->lanes,
                       .fetches = j->finish && j->finish->fetch && j->slices.count == 1};
 }
 
-static int variant_of(const dot_form *f) { return f->masked + 2 * f->fetches + 4 * f->adds; }
+static int variant_of(const dots *d, const dot_form *f) {
+    bool half = f->lanes < d->target->vector_bytes / (int)sizeof(float);
+    return f->masked + 2 * f->fetches + 4 * f->adds + 8 * half;
+}
 
 static dot_kernel *place_of(dots *d, const dot_form *f) {
-    return &d->at[f->kind][f->rows][f->width][variant_of(f)];
+    return &d->at[f->kind][f->rows][f->width][variant_of(d, f)];
+}
+
+static bool *tried(dots *d, const dot_form *f) {
+    return &d->tried[f->kind][f->rows][f->width][variant_of(d, f)];
 }
 
 /* The machine code of forms that were never asked for. */
@@ -304,16 +317,15 @@ static tw_status make(tw_context *context, dots *d, int n, const dot_form *forms
     tw_status status = TW_OK;
     for (int i = 0; i < n && !status; i++) {
         const dot_form *f = &forms[i];
-        bool *tried = &d->tried[f->kind][f->rows][f->width][variant_of(f)];
-        if (*tried) continue;
+        if (*tried(d, f)) continue;
         text[i] = dot_text(context, f, d->target);
         if (!text[i]) status = TW_ERR_MEMORY;
-        *tried = any = true;
+        *tried(d, f) = any = true;
     }
     if (!status && any) status = machine_code_get(context, n, (const char *const *)text, code);
     for (int i = 0; i < n; i++) {
         const dot_form *f = &forms[i];
-        if (text[i] && status) d->tried[f->kind][f->rows][f->width][variant_of(f)] = false;
+        if (text[i] && status) *tried(d, f) = false;
         /* ISO C has no cast for this. */
         if (text[i] && !status) memcpy(place_of(d, f), &code[i], sizeof code[i]);
         tw_string_free(context, text[i]);
@@ -337,7 +349,7 @@ static tw_status find_kernels(tw_context *context, job *j) {
         to[n++] = &j->adding[last];
     }
     if (j->turned) {
-        form[n] = (dot_form){.kind = DOT_TURN, .rows = 1, .width = 1};
+        form[n] = (dot_form){.kind = DOT_TURN, .lanes = j->lanes, .rows = 1, .width = 1};
         to[n++] = &j->turner;
     }
     for (int i = 0; i < n; i++) missing = missing || !*place_of(j->dots, &form[i]);
@@ -518,7 +530,10 @@ static void run_unit(const job *j, float *panel, held_panel *held, int64_t unit)
         finish_group(j, &a, b, group, first, count);
     } else {
         move_on(j, &a, first);
-        run_panels(j, &a, p, least(p + j->groups.step, j->groups.extent), first, count);
+        if (j->groups.step > 1 || j->slices.count > 1)
+            run_panels(j, &a, p, least(p + j->groups.step, j->groups.extent), first, count);
+        else
+            run_blocks(j, &a, p == j->panels.count - 1, false, first, count);
     }
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 
-enum { ENOUGH_CHAINS = 6, MOST_CHAINS = 4, OFFSETS = 8 };
+enum { ENOUGH_CHAINS = 6, MOST_CHAINS = 4 };
 
 int dot_chains(const dot_form *form) {
     int sums = form->rows * form->width, chains = 1;
@@ -133,10 +133,7 @@ static void write_fetch(tile *t, const char *label, const char *body, int u) {
 static void write_outer_step(tile *t, const char *label, const char *body, int u) {
     const dot_form *f = t->form;
     int n = t->lanes;
-    for (int i = 0; i < f->rows; i += OFFSETS) {
-        LINE("%%px.%s.%d.%d = getelementptr float, ptr %%px%d.%s, i64 %%xu%d\n", body, u, i,
-             i / OFFSETS, label, u);
-    }
+    LINE("%%px.%s.%d = getelementptr float, ptr %%px.%s, i64 %%xu%d\n", body, u, label, u);
     LINE("%%pw.%s.%d = getelementptr float, ptr %%pw.%s, i64 %%wu%d\n", body, u, label, u);
     for (int v = 0; v < f->width; v++) {
         char at[64], name[64];
@@ -146,8 +143,11 @@ static void write_outer_step(tile *t, const char *label, const char *body, int u
         write_load(t, name, at, f->masked && v == f->width - 1 ? "mask" : NULL);
     }
     for (int i = 0; i < f->rows; i++) {
-        LINE("%%ax.%s.%d.%d = getelementptr float, ptr %%px.%s.%d.%d, i64 %%row%d\n", body, u, i,
-             body, u, i / OFFSETS * OFFSETS, i % OFFSETS);
+        int shift = 0;
+        while (i && !(i >> shift & 1)) shift++;
+        LINE("%%ox.%s.%d.%d = shl i64 %%odd%d, %d\n", body, u, i, i >> shift, shift);
+        LINE("%%ax.%s.%d.%d = getelementptr i8, ptr %%px.%s.%d, i64 %%ox.%s.%d.%d\n", body, u, i,
+             body, u, body, u, i);
         LINE("%%ex.%s.%d.%d = load float, ptr %%ax.%s.%d.%d, align 4\n", body, u, i, body, u, i);
         LINE("%%ix.%s.%d.%d = insertelement <%d x float> poison, float %%ex.%s.%d.%d, i32 0\n",
              body, u, i, n, body, u, i);
@@ -166,10 +166,8 @@ static void write_outer_loop(tile *t, const char *label, const char *body, const
     LINE("%%d.%s = phi i64 [ ", label);
     text_add(&t->out, "%s%s", from ? "%d." : "0", from ? from : "");
     text_add(&t->out, ", %%%s ], [ %%d.%s, %%%s ]\n", before, body, body);
-    for (int p = 0; p * OFFSETS < t->form->rows; p++) {
-        LINE("%%px%d.%s = phi ptr [ %%px%d.%s, %%%s ], [ %%px%d.%s, %%%s ]\n", p, label, p,
-             from ? from : "start", before, p, body, body);
-    }
+    LINE("%%px.%s = phi ptr [ %%px.%s, %%%s ], [ %%px.%s, %%%s ]\n", label, from ? from : "start",
+         before, body, body);
     LINE("%%pw.%s = phi ptr [ %%%s%s, %%%s ], [ %%pw.%s, %%%s ]\n", label, from ? "pw." : "w",
          from ? from : "", before, body, body);
     write_phis(t, label, before, from, body, chains);
@@ -177,9 +175,7 @@ static void write_outer_loop(tile *t, const char *label, const char *body, const
     LINE("br i1 %%go.%s, label %%%s, label %%%s\n%s:\n", label, body, next, body);
     for (int u = 0; u < chains; u++) write_outer_step(t, label, body, u);
     LINE("%%d.%s = add nsw i64 %%d.%s, %d\n", body, label, chains);
-    for (int p = 0; p * OFFSETS < t->form->rows; p++)
-        LINE("%%px%d.%s = getelementptr float, ptr %%px%d.%s, i64 %%xu%d\n", p, body, p, label,
-             chains);
+    LINE("%%px.%s = getelementptr float, ptr %%px.%s, i64 %%xu%d\n", body, label, chains);
     LINE("%%pw.%s = getelementptr float, ptr %%pw.%s, i64 %%wu%d\n", body, label, chains);
     LINE("br label %%%s\n", label);
 }
@@ -226,6 +222,17 @@ static void write_outer_stores(tile *t, const char *from) {
     }
 }
 
+/* %oddN: so many bytes from a row of x to the Nth after it. With the powers of two that addresses can scale by, that
+ * makes all rows from one pointer. Were they known to be multiples of one number, each address would be computed
+ * from the one before. */
+static void write_rows(tile *t) {
+    LINE("%%odd0 = add i64 0, 0\n");
+    for (int i = 1; i < t->form->rows; i += 2) {
+        LINE("%%multiple%d = mul nsw i64 %%x_row, %d\n", i, i * (int)sizeof(float));
+        LINE("%%odd%d = call i64 asm \"\", \"=r,0\"(i64 %%multiple%d)\n", i, i);
+    }
+}
+
 static void write_outer(tile *t) {
     const dot_form *f = t->form;
     if (f->masked) write_mask(t, "mask", "columns");
@@ -233,19 +240,16 @@ static void write_outer(tile *t) {
         LINE("%%xu%d = mul nsw i64 %%x_depth, %d\n", u, u);
         LINE("%%wu%d = mul nsw i64 %%w_step, %d\n", u, u);
     }
-    for (int i = 0; i < OFFSETS; i++) LINE("%%row%d = mul nsw i64 %%x_row, %d\n", i, i);
+    write_rows(t);
     LINE("%%rest = urem i64 %%depth, %d\n", t->chains);
     LINE("%%whole = sub nsw i64 %%depth, %%rest\n");
     LINE("%%x_block = mul nsw i64 %%x_row, %d\n", f->rows);
-    LINE("%%x_next = mul nsw i64 %%x_row, %d\n", OFFSETS);
     LINE("%%y_block = mul nsw i64 %%y_row, %d\n  br label %%blocks\nblocks:\n", f->rows);
     LINE("%%block = phi i64 [ %%begin, %%entry ], [ %%block.next, %%done ]\n");
     LINE("%%more = icmp slt i64 %%block, %%end\n");
     LINE("br i1 %%more, label %%start, label %%exit\nstart:\n");
     LINE("%%x.offset = mul nsw i64 %%block, %%x_block\n");
-    LINE("%%px0.start = getelementptr float, ptr %%x, i64 %%x.offset\n");
-    for (int p = 1; p * OFFSETS < f->rows; p++)
-        LINE("%%px%d.start = getelementptr float, ptr %%px%d.start, i64 %%x_next\n", p, p - 1);
+    LINE("%%px.start = getelementptr float, ptr %%x, i64 %%x.offset\n");
     LINE("%%y.offset = mul nsw i64 %%block, %%y_block\n");
     LINE("%%y.start = getelementptr float, ptr %%y, i64 %%y.offset\n");
     if (f->fetches) {
@@ -479,7 +483,7 @@ static void write_turn(tile *t) {
 }
 
 char *dot_text(tw_context *context, const dot_form *form, const machine_target *target) {
-    tile it = {.out = {.context = context}, .form = form, .lanes = target->vector_bytes / 4};
+    tile it = {.out = {.context = context}, .form = form, .lanes = form->lanes};
     tile *t = &it;
     it.chains = dot_chains(form);
     write_head(t, target);

@@ -18,6 +18,7 @@ typedef enum dot_kind {
 
 typedef struct dot_form {
     dot_kind kind;
+    int lanes;    /* numbers of a vector: the machine's, or half as many */
     int rows;     /* of x at a time */
     int width;    /* DOT_OUTER: vectors of columns; DOT_INNER: columns */
     bool masked;  /* DOT_OUTER: the last vector has fewer columns */
