@@ -11,13 +11,10 @@
 #include "base/context.h"
 #include "base/parallel.h"
 #include "base/scratch.h"
-#include "codegen/generated/dot_text.h"
+#include "codegen/generated/dot_kernels.h"
 #include "codegen/generated/halves.h"
 
 enum {
-    FORMS = 7, /* of a product, at most */
-    MOST_ROWS = 12,
-    MOST_WIDTH = 8,
     STORE_BOUND = 16, /* up to this depth stores count most, and rows that are */
     FAR = 256,        /* ... so many floats apart meet in few places of the cache, */
     FEW_ROWS = 4,     /* ... which have room for these */
@@ -35,40 +32,12 @@ enum {
     UNITS = 32, /* of a product, so that threads end together */
     MOST_SHARES = 128,
     FINE_UNITS = 64,
-    VARIANTS =
-        16, /* of a form: masked or not, fetching or not, adding or not, with half vectors or not */
-    HALVED =
-        16, /* lanes: so wide a vector takes as long as two of half its width on many machines */
+    HALVED = 16, /* lanes: on many machines such a vector takes as long as two of half its width */
     FETCHES = 512,       /* lines of a tile */
     BLOCK_FLOATS = 8192, /* of y, that are finished at a time: they stay in the nearest cache */
     GROUP_BYTES =
         256 << 10 /* of the panels that are gone over for that: so do they, in the next one */
 };
-
-typedef void (*dot_kernel)(void *arguments, int64_t begin, int64_t end);
-
-/* What the context keeps: kernels by their form. */
-typedef struct dots {
-    const machine_target *target;
-    dot_kernel at[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][VARIANTS];
-    bool tried[DOT_TURN + 1][MOST_ROWS + 1][MOST_WIDTH + 1][VARIANTS];
-} dots;
-
-static void dots_free(tw_context *context) {
-    dots *d = context->dots;
-    context_release(context, d);
-    context->dots = NULL;
-}
-
-static dots *dots_of(tw_context *context) {
-    if (context->dots) return context->dots;
-    dots *d = context_allocate(context, 1, sizeof *d);
-    if (!d) return NULL;
-    d->target = machine_target_of(context);
-    context->dots = d;
-    context->dots_free = dots_free;
-    return d;
-}
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -86,7 +55,7 @@ static division divide(int64_t extent, int64_t most) {
 }
 
 typedef struct job {
-    dots *dots;
+    const machine_target *target;
     const matrix_product *m;
     const float *x;
     const float *w;
@@ -150,11 +119,11 @@ static double tile_cost(int64_t rows, int64_t width, int64_t depth) {
 }
 
 static void choose_outer(job *j) {
-    const machine_target *target = j->dots->target;
+    const machine_target *target = j->target;
     int64_t vectors = (j->columns + j->lanes - 1) / j->lanes;
     bool shallow = j->depth <= STORE_BOUND && j->y_row >= FAR && !j->finish;
     double least = 0;
-    for (int width = 1; width <= MOST_WIDTH && (width == 1 || width <= vectors); width++) {
+    for (int width = 1; width <= DOT_WIDTH && (width == 1 || width <= vectors); width++) {
         division panels = divide(vectors, width);
         int most = most_rows(target, panels.step);
         division blocks = divide(j->rows, shallow && most > FEW_ROWS ? FEW_ROWS : most);
@@ -253,7 +222,7 @@ static size_t panel_floats(const job *j) {
 }
 
 static bool choose(job *j) {
-    j->lanes = j->dots->target->vector_bytes / 4;
+    j->lanes = j->target->vector_bytes / 4;
     if (j->depth > PRODUCT_DEPTH || j->depth < 1) return false;
     if (j->w_column == 1 || j->columns == 1) {
         j->kind = DOT_OUTER;
@@ -296,48 +265,10 @@ static dot_form form_of(const job *j, int last_panel, int last_block) {
                       .fetches = j->finish && j->finish->fetch && j->slices.count == 1};
 }
 
-static int variant_of(const dots *d, const dot_form *f) {
-    bool half = f->lanes < d->target->vector_bytes / (int)sizeof(float);
-    return f->masked + 2 * f->fetches + 4 * f->adds + 8 * half;
-}
-
-static dot_kernel *place_of(dots *d, const dot_form *f) {
-    return &d->at[f->kind][f->rows][f->width][variant_of(d, f)];
-}
-
-static bool *tried(dots *d, const dot_form *f) {
-    return &d->tried[f->kind][f->rows][f->width][variant_of(d, f)];
-}
-
-/* The machine code of forms that were never asked for. */
-static tw_status make(tw_context *context, dots *d, int n, const dot_form *forms) {
-    char *text[FORMS] = {NULL};
-    void *code[FORMS] = {NULL};
-    bool any = false;
-    tw_status status = TW_OK;
-    for (int i = 0; i < n && !status; i++) {
-        const dot_form *f = &forms[i];
-        if (*tried(d, f)) continue;
-        text[i] = dot_text(context, f, d->target);
-        if (!text[i]) status = TW_ERR_MEMORY;
-        *tried(d, f) = any = true;
-    }
-    if (!status && any) status = machine_code_get(context, n, (const char *const *)text, code);
-    for (int i = 0; i < n; i++) {
-        const dot_form *f = &forms[i];
-        if (text[i] && status) *tried(d, f) = false;
-        /* ISO C has no cast for this. */
-        if (text[i] && !status) memcpy(place_of(d, f), &code[i], sizeof code[i]);
-        tw_string_free(context, text[i]);
-    }
-    return status;
-}
-
 static tw_status find_kernels(tw_context *context, job *j) {
-    dot_form form[FORMS];
-    dot_kernel *to[FORMS];
+    dot_form form[DOT_FORMS];
+    dot_kernel *to[DOT_FORMS];
     int n = 0;
-    bool missing = false;
     for (int last = 0; last < 2; last++)
         for (int block = 0; block < 2; block++) {
             form[n] = form_of(j, last || j->panels.count == 1, block);
@@ -352,13 +283,7 @@ static tw_status find_kernels(tw_context *context, job *j) {
         form[n] = (dot_form){.kind = DOT_TURN, .lanes = j->lanes, .rows = 1, .width = 1};
         to[n++] = &j->turner;
     }
-    for (int i = 0; i < n; i++) missing = missing || !*place_of(j->dots, &form[i]);
-    tw_status status = missing ? make(context, j->dots, n, form) : TW_OK;
-    for (int i = 0; i < n && !status; i++) {
-        *to[i] = *place_of(j->dots, &form[i]);
-        if (!*to[i]) status = TW_ERR_UNSUPPORTED;
-    }
-    return status;
+    return dot_kernels_find(context, n, form, to);
 }
 
 /* ---- the walk ---- */
@@ -539,9 +464,8 @@ static void run_unit(const job *j, float *panel, held_panel *held, int64_t unit)
 
 /* Tiles and units. */
 static tw_status shape(tw_context *context, job *j) {
-    j->dots = dots_of(context);
-    if (!j->dots) return TW_ERR_MEMORY;
-    if (!j->dots->target) return TW_ERR_UNSUPPORTED;
+    tw_status status = dot_kernels_target(context, &j->target);
+    if (status) return status;
     set_geometry(j);
     swap_sides(j);
     return choose(j) ? TW_OK : TW_ERR_UNSUPPORTED;
