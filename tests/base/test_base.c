@@ -1,4 +1,5 @@
-/* Random numbers against published vectors; ranges of tw_parallel_for; arenas; failing memory.
+/* Random numbers against published vectors; ranges of tw_parallel_for; arenas; failing memory;
+ * aligned memory.
  * LABELS: threads */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,12 +87,48 @@ static void text_grows(void **state) {
     tw_context_free(context);
 }
 
+static void *counted(void *user, void *old, size_t bytes) {
+    int *held = user;
+    if (!bytes) {
+        *held -= old != NULL;
+        free(old);
+        return NULL;
+    }
+    *held += old == NULL;
+    return realloc(old, bytes);
+}
+
+/* Lines of cache, and from 4 MiB on huge pages; by the library's allocator and by one of the user's. */
+static void aligned_memory(void **state) {
+    static const size_t sizes[] = {1, 100, (4 << 20) - 1, 4 << 20, (9 << 20) + 3};
+    int held = 0;
+    tw_context *context[2] = {
+        tw_context_new(NULL),
+        tw_context_new(&(tw_context_opts){.allocate = counted, .allocate_user = &held})};
+    (void)state;
+    int before = held;
+    for (int c = 0; c < 2; c++) {
+        for (int i = 0; i < 5; i++) {
+            char *memory = context_allocate_aligned(context[c], sizes[i]);
+            assert_non_null(memory);
+            assert_int_equal((uintptr_t)memory % (sizes[i] < 4 << 20 ? 64 : 2 << 20), 0);
+            memory[0] = memory[sizes[i] - 1] = 1;
+            context_release_aligned(context[c], memory);
+        }
+        assert_null(context_allocate_aligned(context[c], SIZE_MAX));
+        assert_int_equal(tw_last_status(context[c]), TW_ERR_MEMORY);
+    }
+    assert_int_equal(held, before);
+    for (int c = 0; c < 2; c++) tw_context_free(context[c]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_matches_known_answers),
         cmocka_unit_test(parallel_ranges_cover_once),
         cmocka_unit_test(arena_restores),
         cmocka_unit_test(text_grows),
+        cmocka_unit_test(aligned_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
