@@ -85,7 +85,8 @@ typedef struct tw_context tw_context;
 /* Zero, or NULL for the whole struct, is the default of each field. */
 typedef struct tw_context_opts {
     int threads; /* default: as many as the machine has cores */
-    /* Memory: allocate(user, NULL, n) is malloc, (p, n) realloc, (p, 0) free. */
+    /* Memory: allocate(user, NULL, n) is malloc, (p, n) realloc, (p, 0) free. Default: the C library's, with
+     * huge pages asked for where a tensor or a program takes 4 MiB and more. */
     void *(*allocate)(void *user, void *old, size_t bytes);
     void *allocate_user;
     /* Where generated code is kept for the next process; "" keeps none. Default: $THALWEG_CACHE, else

@@ -370,11 +370,43 @@ static bool keeps_little(const clusters *c, uint32_t dot, const cluster *reader)
     return (double)m.x_extent[n + 1] * (rows + columns) <= rows * columns;
 }
 
+/* Whether all that a cluster's reductions read is made by it and written for others anyway: they can do without the
+ * rest of it. */
+static bool reduces_results(const clusters *c, uint32_t of) {
+    if (c->at[of].after || c->at[of].rows) return false;
+    for (uint32_t i = c->at[of].first; i != NO_NODE; i = c->next[i]) {
+        const node *it = &c->graph->nodes.at[i];
+        if (!node_is(it, "reduce")) continue;
+        uint32_t value = it->operand[0], from = c->graph->values.at[value].node, inner = 0;
+        for (uint32_t k = c->readers[value]; k < c->readers[value + 1]; k++)
+            inner += c->of[c->reader[k]] == of;
+        if (c->of[from] != of || c->row[from] || c->uses[value] <= inner) return false;
+    }
+    return true;
+}
+
+/* The elementwise work of `from` goes to cluster `to`, its reductions stay. */
+static void move_elementwise(clusters *c, uint32_t to, uint32_t from) {
+    cluster *a = &c->at[to], *b = &c->at[from];
+    uint32_t next = b->first;
+    a->ready = a->ready > b->ready ? a->ready : b->ready;
+    b->first = b->last = NO_NODE;
+    b->members = 0;
+    for (uint32_t i = next; i != NO_NODE; i = next) {
+        cluster *goes = node_is(&c->graph->nodes.at[i], "reduce") ? b : a;
+        next = c->next[i];
+        c->next[i] = NO_NODE;
+        *(goes->members++ ? &c->next[goes->last] : &goes->first) = i;
+        goes->last = i;
+        if (goes == a) c->of[i] = to;
+    }
+}
+
 /* Elementwise work over the product's result that waits for nothing later, and is not done again on purpose. */
 static bool takes_product(const clusters *c, uint32_t of, uint32_t dot) {
     const cluster *it = &c->at[of];
     const node *product = &c->graph->nodes.at[dot];
-    if (it->ready != dot || it->product != NO_NODE || it->reduced ||
+    if (it->ready != dot || it->product != NO_NODE || (it->reduced && !reduces_results(c, of)) ||
         !shape_equal(it->domain, shape_of(c, product->first_result)))
         return false;
     for (uint32_t i = it->first; i != NO_NODE; i = c->next[i]) {
@@ -388,8 +420,8 @@ static bool takes_product(const clusters *c, uint32_t of, uint32_t dot) {
     return may_assign(c, product, it) && keeps_little(c, dot, it);
 }
 
-/* Node `index`, a product, goes to the first of its readers' clusters that takes it. Reductions keep what
- * they are fused with. */
+/* Node `index`, a product, goes to the first of its readers' clusters that takes it. Reductions stay apart, and
+ * keep what they are fused with unless its results are written for others too. */
 static void try_product(clusters *c, uint32_t index) {
     uint32_t value = c->graph->nodes.at[index].first_result, own = c->of[index];
     for (uint32_t k = c->readers[value]; k < c->readers[value + 1]; k++) {
@@ -397,7 +429,10 @@ static void try_product(clusters *c, uint32_t index) {
         if (reader == NO_CLUSTER || !takes_product(c, reader, index)) continue;
         if (!fits(c, own, reader) || goes_around(c, own, reader) || goes_around(c, reader, own))
             continue;
-        merge(c, own, reader, RELATION_SAME, false);
+        if (c->at[reader].reduced)
+            move_elementwise(c, own, reader);
+        else
+            merge(c, own, reader, RELATION_SAME, false);
         return;
     }
 }

@@ -107,11 +107,19 @@ static int doubles(const tw_value *in, tw_value *out) {
     return 2;
 }
 
+/* A layer's gradient and its bias's: the sum reads what is written anyway, and is a kernel of its own. */
+static int sums(const tw_value *in, tw_value *out) {
+    tw_value y = tw_matmul(in[X], in[W]);
+    out[0] = tw_select(tw_compare(TW_GT, in[FULL], tw_literal(in[FULL], 0)), y, tw_literal(y, 0));
+    out[1] = tw_reduce(TW_SUM, out[0], 1, (int[]){0}, false);
+    return 2;
+}
+
 static const testcase cases[] = {
     {"bias_relu", plain, bias_relu},     {"everything", plain, everything},
     {"turned w", turned_w, of_turned_w}, {"update", turned_x, update},
     {"batched", batched, batch},         {"sequences", sequences, positions},
-    {"doubles", plain, doubles},
+    {"doubles", plain, doubles},         {"sums", plain, sums},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
