@@ -26,27 +26,36 @@ static void add_axis(group *g, int64_t extent, int64_t a_step, int64_t b_step) {
     g->b_step[g->n++] = b_step;
 }
 
-static group paired_axes(tw_shape a, tw_shape b, const tw_shape *of_a, const tw_shape *of_b) {
-    group g = {0};
-    int64_t a_step[TW_MAX_RANK], b_step[TW_MAX_RANK];
-    rule_strides(a, a_step);
-    rule_strides(b, b_step);
-    for (int i = 0; i < of_a->rank; i++)
-        add_axis(&g, a.dim[of_a->dim[i]], a_step[of_a->dim[i]], b_step[of_b->dim[i]]);
-    return g;
+/* An operand, its axes in the two lists and its steps. */
+typedef struct factor {
+    const tw_shape *shape, *batch, *contract;
+    int64_t step[TW_MAX_RANK];
+} factor;
+
+static void clear(group *g) {
+    g->n = 0;
+    g->a_step[0] = g->b_step[0] = 0;
 }
 
-static group free_axes(tw_shape shape, const tw_shape *batch, const tw_shape *contract, bool b) {
-    group g = {0};
-    int64_t step[TW_MAX_RANK];
-    rule_strides(shape, step);
-    for (int axis = 0; axis < shape.rank; axis++) {
-        bool listed = false;
-        for (int i = 0; i < batch->rank; i++) listed |= batch->dim[i] == axis;
-        for (int i = 0; i < contract->rank; i++) listed |= contract->dim[i] == axis;
-        if (!listed) add_axis(&g, shape.dim[axis], b ? 0 : step[axis], b ? step[axis] : 0);
-    }
-    return g;
+static void pair_axes(group *g, const factor *a, const tw_shape *of_a, const factor *b,
+                      const tw_shape *of_b) {
+    clear(g);
+    for (int i = 0; i < of_a->rank; i++)
+        add_axis(g, a->shape->dim[of_a->dim[i]], a->step[of_a->dim[i]], b->step[of_b->dim[i]]);
+}
+
+static uint32_t axes_of(const tw_shape *list) {
+    uint32_t bits = 0;
+    for (int i = 0; i < list->rank; i++) bits |= 1u << list->dim[i];
+    return bits;
+}
+
+static void free_axes(group *g, const factor *f, bool b) {
+    uint32_t listed = axes_of(f->batch) | axes_of(f->contract);
+    clear(g);
+    for (int axis = 0; axis < f->shape->rank; axis++)
+        if (!(listed >> axis & 1))
+            add_axis(g, f->shape->dim[axis], b ? 0 : f->step[axis], b ? f->step[axis] : 0);
 }
 
 /* A matrix in memory: its steps have to be those of a plain or a transposed one. */
@@ -66,13 +75,16 @@ static int64_t extent_of(const group *g) { return g->n ? g->extent[0] : 1; }
 
 bool product_of(const tw_signature *signature, matrix_product *m) {
     const tw_attr *attr = signature->attr;
-    tw_shape a = signature->operand[0].shape, b = signature->operand[1].shape;
-    const tw_shape *batch_a = &attr[BATCH_A].list, *batch_b = &attr[BATCH_B].list;
-    const tw_shape *contract_a = &attr[CONTRACT_A].list, *contract_b = &attr[CONTRACT_B].list;
-    group batch = paired_axes(a, b, batch_a, batch_b);
-    group depth = paired_axes(a, b, contract_a, contract_b);
-    group rows = free_axes(a, batch_a, contract_a, false);
-    group columns = free_axes(b, batch_b, contract_b, true);
+    const tw_type *operand = signature->operand;
+    factor a = {&operand[0].shape, &attr[BATCH_A].list, &attr[CONTRACT_A].list, {0}};
+    factor b = {&operand[1].shape, &attr[BATCH_B].list, &attr[CONTRACT_B].list, {0}};
+    group batch, depth, rows, columns;
+    rule_strides(*a.shape, a.step);
+    rule_strides(*b.shape, b.step);
+    pair_axes(&batch, &a, a.batch, &b, b.batch);
+    pair_axes(&depth, &a, a.contract, &b, b.contract);
+    free_axes(&rows, &a, false);
+    free_axes(&columns, &b, true);
     if (batch.n > PRODUCT_RANK - 2 || depth.n > 1 || rows.n > 1 || columns.n > 1) return false;
     int n = batch.n;
     m->rank = n + 2;

@@ -118,22 +118,26 @@ static double tile_cost(int64_t rows, int64_t width, int64_t depth) {
     return most + 0.5 + (12 + 1.5 * sums) / (double)depth;
 }
 
+static double tiles_cost(const division *panels, const division *blocks, int64_t depth) {
+    double cost = 0;
+    for (int last = 0; last < 2; last++) {
+        double count = last ? 1 : (double)(panels->count - 1);
+        int64_t wide = last ? panels->last : panels->step;
+        cost += count * ((double)(blocks->count - 1) * tile_cost(blocks->step, wide, depth) +
+                         tile_cost(blocks->last, wide, depth));
+    }
+    return cost;
+}
+
 static void choose_outer(job *j) {
-    const machine_target *target = j->target;
     int64_t vectors = (j->columns + j->lanes - 1) / j->lanes;
     bool shallow = j->depth <= STORE_BOUND && j->y_row >= FAR && !j->finish;
     double least = 0;
     for (int width = 1; width <= DOT_WIDTH && (width == 1 || width <= vectors); width++) {
         division panels = divide(vectors, width);
-        int most = most_rows(target, panels.step);
+        int most = most_rows(j->target, panels.step);
         division blocks = divide(j->rows, shallow && most > FEW_ROWS ? FEW_ROWS : most);
-        double cost = 0;
-        for (int p = 0; p < 2; p++) {
-            double count = p ? 1 : (double)(panels.count - 1);
-            int64_t wide = p ? panels.last : panels.step;
-            cost += count * ((double)(blocks.count - 1) * tile_cost(blocks.step, wide, j->depth) +
-                             tile_cost(blocks.last, wide, j->depth));
-        }
+        double cost = vectors > 1 ? tiles_cost(&panels, &blocks, j->depth) : 0;
         if (width > 1 && cost >= least) continue;
         least = cost;
         j->panels = panels;
