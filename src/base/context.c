@@ -45,8 +45,8 @@ enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20, HUGE_PAGES_FROM = 2 * HUGE_PAGE };
 /* Whole huge pages only: what does not fill one stays small, so nothing is resident unused. */
 static void advise_huge_pages(char *memory, size_t bytes) {
 #ifdef MADV_HUGEPAGE
-    madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE,
-            MADV_HUGEPAGE); /* a wish: small ones serve too */
+    /* A wish: small ones serve too. */
+    madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
 #else
     (void)memory, (void)bytes;
 #endif

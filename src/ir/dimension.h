@@ -31,6 +31,12 @@ bool type_equal(tw_type a, tw_type b);
 bool shape_known(tw_shape shape); /* no symbolic extent */
 /* Number of elements of a known shape, -1 on overflow. */
 int64_t shape_elements(tw_shape shape);
+/* A list of axes as bits. */
+static inline uint32_t axes_bits(const tw_shape *axes) {
+    uint32_t bits = 0;
+    for (int i = 0; i < axes->rank; i++) bits |= 1u << axes->dim[i];
+    return bits;
+}
 void shape_print(const tw_context *context, tw_shape shape, text *out); /* "[2,n]" */
 void type_print(const tw_context *context, tw_type type, text *out);    /* "f32[2,n]" */
 /* These move *at past what they read, or leave it at what is malformed and give false. */

@@ -1,6 +1,7 @@
 /* From the axes of a dot to a product of matrices. */
 #include "ops/product.h"
 
+#include "ir/dimension.h"
 #include "ops/rules.h"
 
 enum { BATCH_A, BATCH_B, CONTRACT_A, CONTRACT_B }; /* the attributes of dot */
@@ -44,14 +45,8 @@ static void pair_axes(group *g, const factor *a, const tw_shape *of_a, const fac
         add_axis(g, a->shape->dim[of_a->dim[i]], a->step[of_a->dim[i]], b->step[of_b->dim[i]]);
 }
 
-static uint32_t axes_of(const tw_shape *list) {
-    uint32_t bits = 0;
-    for (int i = 0; i < list->rank; i++) bits |= 1u << list->dim[i];
-    return bits;
-}
-
 static void free_axes(group *g, const factor *f, bool b) {
-    uint32_t listed = axes_of(f->batch) | axes_of(f->contract);
+    uint32_t listed = axes_bits(f->batch) | axes_bits(f->contract);
     clear(g);
     for (int axis = 0; axis < f->shape->rank; axis++)
         if (!(listed >> axis & 1))

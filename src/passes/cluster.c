@@ -22,12 +22,6 @@ static tw_shape shape_of(const clusters *c, uint32_t value) {
     return c->graph->values.at[value].type.shape;
 }
 
-static uint32_t axes_bits(const tw_shape *axes) {
-    uint32_t bits = 0;
-    for (int i = 0; i < axes->rank; i++) bits |= 1u << axes->dim[i];
-    return bits;
-}
-
 static bool is_row_shape(const cluster *of, tw_shape shape) {
     int rank = 0;
     for (int axis = 0; axis < of->domain.rank; axis++) {

@@ -118,7 +118,8 @@ static uint64_t updated_operands(const tw_graph *graph, const node *it) {
     uint64_t updated = 0;
     for (uint32_t i = 0; i < graph->variables.count; i++) {
         uint32_t initial = graph->variables.at[i].initial;
-        for (int k = 0; k < it->n_operands && graph_final(graph, i) != initial; k++)
+        if (graph_final(graph, i) == initial) continue;
+        for (int k = 0; k < it->n_operands; k++)
             if (it->operand[k] == initial) updated |= (uint64_t)1 << k;
     }
     return updated;

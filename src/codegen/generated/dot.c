@@ -185,25 +185,20 @@ static int64_t choose_slices(job *j) {
     bool swept = few && j->w_column == 1 && j->depth > SWEPT_DEPTH && bytes >= SWEPT_BYTES;
     j->slices = divide(j->depth, swept ? SWEPT_DEPTH : j->depth);
     if (!swept) return 1;
-    if (most * SWEPT_GROUPS > j->panels.count) most /= 2;
-    return most < 1 ? 1 : most;
+    return most * SWEPT_GROUPS > j->panels.count ? most / 2 : most;
 }
 
 /* Panels whose results are finished together: what is read and written with them then lies side by side. */
 static int64_t finished_together(const job *j) {
-    int64_t columns = j->panels.step * j->lanes;
     if (j->kind != DOT_OUTER || j->turned) return 1;
-    int64_t panel_bytes = j->depth * columns * (int64_t)sizeof(float);
-    int64_t most = BLOCK_FLOATS / (j->blocks.step * columns);
-    if (most > GROUP_BYTES / panel_bytes) most = GROUP_BYTES / panel_bytes;
-    return most < 1 ? 1 : most;
+    return GROUP_BYTES / (j->depth * j->panels.step * j->lanes * (int64_t)sizeof(float));
 }
 
 static void choose_groups(job *j) {
-    int64_t most = choose_slices(j), room = BLOCK_FLOATS / (j->blocks.step * j->panels.step);
+    int64_t most = choose_slices(j);
     if (j->finish && j->slices.count == 1) most = finished_together(j);
-    if (j->finish && j->slices.count > 1) most = least(most, room / j->lanes);
-    j->groups = divide(j->panels.count, most);
+    if (j->finish) most = least(most, BLOCK_FLOATS / (j->blocks.step * j->panels.step * j->lanes));
+    j->groups = divide(j->panels.count, most < 1 ? 1 : most);
 }
 
 static void choose_units(job *j) {

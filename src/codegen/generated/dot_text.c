@@ -117,7 +117,7 @@ static void write_tree(tile *t, const char *from) {
 
 /* ---- DOT_OUTER ---- */
 
-/* The line of this depth: one at a time, as many at once would wait for one another. */
+/* The line of this depth, for writing, as an update writes what it reads: one at a time, as many at once would wait for one another. */
 static void write_fetch(tile *t, const char *label, const char *body, int u) {
     LINE("%%fu.%s.%d = add nsw i64 %%d.%s, %d\n", body, u, label, u);
     LINE("%%fd.%s.%d = add nsw i64 %%fu.%s.%d, %%fetched\n", body, u, body, u);
