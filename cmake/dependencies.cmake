@@ -63,18 +63,14 @@ else()
   message(STATUS "Without LLVM: no machine code is generated, plain kernels serve")
 endif()
 
-# The back end of tw_parallel_for.
-if(THALWEG_THREADS STREQUAL openmp)
-  find_package(OpenMP REQUIRED COMPONENTS C)
+# oneDNN's threads are OpenMP's; tw_parallel_for goes over them once a primitive runs on several.
+find_package(OpenMP REQUIRED COMPONENTS C)
+if(THALWEG_OPENMP)
   target_link_libraries(thalweg_dependencies INTERFACE OpenMP::OpenMP_C)
   add_compile_definitions(TW_THREADS_OPENMP=1)
-elseif(THALWEG_THREADS STREQUAL pthread)
-  # Only to tell oneDNN, which keeps to OpenMP, to run on one thread.
-  find_package(OpenMP REQUIRED COMPONENTS C)
-  target_link_libraries(thalweg_dependencies INTERFACE ${OpenMP_C_LIBRARIES})
-  add_compile_definitions(TW_THREADS_PTHREAD=1)
 else()
-  message(FATAL_ERROR "THALWEG_THREADS is '${THALWEG_THREADS}'; it may be openmp or pthread")
+  # Only to tell oneDNN to run on one thread.
+  target_link_libraries(thalweg_dependencies INTERFACE ${OpenMP_C_LIBRARIES})
 endif()
 
 # The same by name, for thalweg.pc and ThalwegConfig.cmake: who links the static library needs packages

@@ -3,6 +3,7 @@
 #define BASE_CONTEXT_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <thalweg/base.h>
 
 /* Head of everything that a user holds and the context ends at the latest. */
@@ -44,6 +45,8 @@ struct tw_context {
     operator_table *operators;
     const struct executor *executor;
     scratch_stack scratch;
+    struct workers *workers; /* of base/parallel.h */
+    bool by_openmp, in_parallel;
     void *onednn; /* library primitives; ended by onednn_free unless NULL */
     void (*onednn_free)(tw_context *context);
     void *

@@ -1,11 +1,14 @@
-/* tw_parallel_for over OpenMP, or over POSIX threads where the thread sanitizer must see them. */
+/* tw_parallel_for over the context's workers, or over OpenMP where a library needs that. */
+#define _GNU_SOURCE /* sched_getaffinity */
 #include "base/parallel.h"
 
-#ifdef TW_THREADS_PTHREAD
-#include <pthread.h>
-#elif defined(TW_THREADS_OPENMP)
+#include <sched.h>
+
+#ifdef TW_THREADS_OPENMP
 #include <omp.h>
 #endif
+
+enum { MOST_THREADS = 4096 };
 
 typedef struct job {
     parallel_body body;
@@ -14,49 +17,25 @@ typedef struct job {
     int parts;
 } job;
 
+typedef struct range {
+    int64_t begin, end;
+} range;
+
 /* Part i of a job: whole grains, spread as evenly as they go. */
-static void run_part(const job *job, int part) {
+static range range_of(const job *job, int part) {
     int64_t grains = job->count / job->grain + (job->count % job->grain != 0);
     int64_t each = grains / job->parts, extra = grains % job->parts;
     int64_t first = each * part + (part < extra ? part : extra);
     int64_t last = first + each + (part < extra);
-    int64_t begin = first * job->grain;
-    int64_t end = last >= grains ? job->count : last * job->grain;
-    if (begin < end) job->body(job->argument, begin, end);
+    return (range){first * job->grain, last >= grains ? job->count : last * job->grain};
 }
 
-#ifdef TW_THREADS_PTHREAD
-enum { MOST_THREADS = 64 };
-typedef struct seat {
-    const job *job;
-    int part;
-} seat;
-
-static void *run_seat(void *argument) {
-    const seat *it = argument;
-    run_part(it->job, it->part);
-    return NULL;
+static void run_part(const job *job, int part) {
+    range r = range_of(job, part);
+    job->body(job->argument, r.begin, r.end);
 }
 
-static void run_job(const job *job) {
-    pthread_t thread[MOST_THREADS];
-    seat seats[MOST_THREADS];
-    bool started[MOST_THREADS] = {false};
-    for (int i = 1; i < job->parts; i++) {
-        seats[i] = (seat){job, i};
-        started[i] = pthread_create(&thread[i], NULL, run_seat, &seats[i]) == 0;
-    }
-    run_part(job, 0);
-    for (int i = 1; i < job->parts; i++) {
-        if (started[i])
-            pthread_join(thread[i], NULL);
-        else
-            run_part(job, i);
-    }
-}
-#else
-enum { MOST_THREADS = 4096 };
-static void run_job(const job *job) {
+static void run_by_openmp(const job *job) {
 #ifdef TW_THREADS_OPENMP
 #pragma omp parallel num_threads(job->parts)
     {
@@ -68,19 +47,62 @@ static void run_job(const job *job) {
     for (int i = 0; i < job->parts; i++) run_part(job, i);
 #endif
 }
+
+static void run_by_workers(tw_context *context, const job *job) {
+    for (int i = 1; i < job->parts; i++) {
+        range r = range_of(job, i);
+        if (!workers_give(context->workers, i - 1, job->body, job->argument, r.begin, r.end))
+            run_part(job, i);
+    }
+    run_part(job, 0);
+    workers_wait(context->workers, job->parts - 1);
+}
+
+/* Threads inherit the processors that their maker is bound to; OpenMP's know where they belong. */
+static bool bound_to_fewer(int threads) {
+#ifdef CPU_COUNT
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < threads;
+#else
+    (void)threads;
+    return false;
 #endif
+}
+
+static int threads_of(const tw_context *context) {
+    return context->threads < MOST_THREADS ? context->threads : MOST_THREADS;
+}
+
+bool parallel_start(tw_context *context) {
+    context->workers = workers_new(context, threads_of(context) - 1);
+    if (bound_to_fewer(context->threads)) parallel_by_openmp(context);
+    return context->workers != NULL;
+}
 
 void tw_parallel_for(tw_context *context, int64_t count, int64_t grain, parallel_body body,
                      void *argument) {
     if (count <= 0) return;
     if (grain < 1) grain = 1;
     int64_t grains = count / grain + (count % grain != 0);
-    int parts = context->threads < MOST_THREADS ? context->threads : MOST_THREADS;
+    int parts = threads_of(context);
     if (grains < parts) parts = (int)grains;
-    if (parts <= 1) {
+    if (parts <= 1 || context->in_parallel) {
         body(argument, 0, count);
         return;
     }
     job job = {body, argument, count, grain, parts};
-    run_job(&job);
+    context->in_parallel = true;
+    if (context->by_openmp)
+        run_by_openmp(&job);
+    else
+        run_by_workers(context, &job);
+    context->in_parallel = false;
+}
+
+void parallel_by_openmp(tw_context *context) {
+#ifdef TW_THREADS_OPENMP
+    context->by_openmp = true;
+#else
+    (void)context;
+#endif
 }

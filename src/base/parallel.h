@@ -1,10 +1,12 @@
-/* The one seam to threads. Kernels never call OpenMP themselves. */
+/* The one seam to threads. */
 #ifndef BASE_PARALLEL_H
 #define BASE_PARALLEL_H
 
 #include "base/context.h"
+#include "base/workers.h"
 
-typedef void (*parallel_body)(void *argument, int64_t begin, int64_t end);
+/* Before the first tw_parallel_for; tw_context_free ends it. False: no memory. */
+bool parallel_start(tw_context *context);
 
 /*
  * Calls body on disjoint ranges that cover 0..count-1, on the context's threads. Ranges are
@@ -13,5 +15,12 @@ typedef void (*parallel_body)(void *argument, int64_t begin, int64_t end);
  */
 void tw_parallel_for(tw_context *context, int64_t count, int64_t grain, parallel_body body,
                      void *argument);
+
+/*
+ * From here on by OpenMP: a library's own threads, OpenMP's, go on looking for work for some time
+ * when it has none, and would keep ours off the processors. Without effect where
+ * there is no OpenMP.
+ */
+void parallel_by_openmp(tw_context *context);
 
 #endif

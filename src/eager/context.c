@@ -1,5 +1,6 @@
 /* A context's beginning and end: here, since this layer sees all that a context carries. */
 #include "base/context.h"
+#include "base/parallel.h"
 #include "base/scratch.h"
 
 #include <stdlib.h>
@@ -38,7 +39,9 @@ tw_context *tw_context_new(const tw_context_opts *opts) {
     context->executor = &immediate_executor;
     context->dimensions = dimension_table_new(context);
     context->operators = operator_table_new(context);
-    if (context->dimensions && context->operators && !ops_register(context)) return context;
+    if (parallel_start(context) && context->dimensions && context->operators &&
+        !ops_register(context))
+        return context;
     tw_context_free(context);
     return NULL;
 }
@@ -61,6 +64,7 @@ void tw_context_free(tw_context *context) {
     end_objects(context);
     if (context->onednn_free) context->onednn_free(context);
     if (context->dots_free) context->dots_free(context);
+    workers_free(context, context->workers);
     scratch_free(context);
     if (context->machine_code_free) context->machine_code_free(context);
     if (context->operators) operator_table_free(context, context->operators);

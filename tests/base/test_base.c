@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -57,6 +58,54 @@ static void parallel_ranges_cover_once(void **state) {
         }
         tw_context_free(context);
     }
+}
+
+enum { NESTED = 8 };
+typedef struct nested {
+    tw_context *context;
+    tally inner[NESTED];
+} nested;
+
+static void mark_again(void *argument, int64_t begin, int64_t end) {
+    nested *it = argument;
+    for (int64_t i = begin; i < end; i++) tw_parallel_for(it->context, 100, 1, mark, &it->inner[i]);
+}
+
+static void parallel_calls_nest(void **state) {
+    nested it = {tw_context_new(&(tw_context_opts){.threads = 3}), {{{0}, 0, 0, 0}}};
+    (void)state;
+    for (int i = 0; i < NESTED; i++) it.inner[i].grain = 1;
+    tw_parallel_for(it.context, NESTED, 1, mark_again, &it);
+    for (int i = 0; i < NESTED; i++)
+        for (int k = 0; k < 100; k++) assert_int_equal(it.inner[i].seen[k], 1);
+    tw_context_free(it.context);
+}
+
+/* Far more threads than processors, and breaks after which all of them sleep; then over OpenMP. */
+static void threads_wake_up(void **state) {
+    static const struct timespec pause = {0, 20000000};
+    (void)state;
+    tw_context *context = tw_context_new(&(tw_context_opts){.threads = 9});
+    for (int round = 0; round < 8; round++) {
+        for (int i = 0; i < 50; i++) {
+            tally it = {.count = 1000, .grain = 3};
+            tw_parallel_for(context, 1000, 3, mark, &it);
+            for (int64_t k = 0; k < 1000; k++) assert_int_equal(it.seen[k], 1);
+        }
+        if (round < 4) nanosleep(&pause, NULL);
+        if (round == 6) parallel_by_openmp(context);
+    }
+    tw_context_free(context);
+}
+
+static void many_calls_follow_one_another(void **state) {
+    (void)state;
+    tw_context *context = tw_context_new(&(tw_context_opts){.threads = 2});
+    tally it = {.count = 2, .grain = 1};
+    for (int i = 0; i < 100000; i++) tw_parallel_for(context, 2, 1, mark, &it);
+    assert_int_equal(it.seen[0], 100000);
+    assert_int_equal(it.seen[1], 100000);
+    tw_context_free(context);
 }
 
 static void arena_restores(void **state) {
@@ -126,6 +175,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_matches_known_answers),
         cmocka_unit_test(parallel_ranges_cover_once),
+        cmocka_unit_test(parallel_calls_nest),
+        cmocka_unit_test(threads_wake_up),
+        cmocka_unit_test(many_calls_follow_one_another),
         cmocka_unit_test(arena_restores),
         cmocka_unit_test(text_grows),
         cmocka_unit_test(aligned_memory),

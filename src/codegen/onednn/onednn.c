@@ -391,6 +391,7 @@ tw_status onednn_get(tw_context *context, const onednn_key *key, int slots,
     if (!found) found = make_entry(context, c, key);
     if (!found) return TW_ERR_MEMORY;
     if (!found->primitive) return TW_ERR_UNSUPPORTED;
+    if (key->threads > 1) parallel_by_openmp(context);
     *out = found;
     return add_slots(context, c, found, slots);
 }
