@@ -27,33 +27,51 @@ def fit(f, lo, hi, deg, weight=lambda x:1.0, n=4000, iters=60):
         p=P.polyadd(p,ck*pw); pw=P.polymul(pw,base)
     return best[0],p
 
-# tanh and erf in 32 pieces, each a polynomial in the distance from its lower end. That of the first piece is
-# without its constant, so that it is good relative to the function: f(d) = d + d^2 p(d) for tanh, whose
-# slope at 0 is 1, and d + d p(d) for erf.
-def piece(f,low,width,degree):
-    half=width/2; k=np.arange(64); u=np.cos(np.pi*(k+.5)/64)
-    chebyshev=C.chebfit(u,np.array([f(low+half*(1+v)) for v in u]),degree)
-    powers,total,power=C.cheb2poly(chebyshev),np.array([0.0]),np.array([1.0])
-    for c in powers:
-        total=P.polyadd(total,c*power); power=P.polymul(power,np.array([-1.0,1/half]))
-    return list(total)
-def tanh_rest(t): return -t/3+2/15*t**3 if t<1e-3 else (math.tanh(t)/t-1)/t
-def erf_rest(t): return (2/math.sqrt(math.pi)*(1-t*t/3) if t<1e-4 else math.erf(t)/t)-1
+# tanh and erf in 32 pieces, each a polynomial of degree 5 in d, the distance from a point of the piece. Row 4 has the
+# coefficient of d^4, and in the lower half of its bits the upper half of that of d^5. One coefficient after the
+# other is rounded, and those that are left are fitted anew to what is left. The first piece has f(d) / d.
+def word(number): return int(np.float32(number).view(np.uint32))
+def number(bits): return float(np.uint32(bits).view(np.float32))
+def top_half(c): return (word(c)+0x8000)&0xffff0000
+def with_low_half(c,low): # the number closest to c whose lower half is given
+    return min((number((word(c)&0xffff0000)+(k<<16)|low) for k in (-1,0,1)),key=lambda a:abs(a-c))
+def piece(f,low,begin,end,first,slope=0): # of f(low + d) - slope d
+    x=(begin+end)/2+(end-begin)/2*np.cos(np.pi*(np.arange(96)+.5)/96); d=x-low
+    y=np.array([f(t) for t in x]); scale=max(abs(begin-low),abs(end-low))
+    weight=1/y
+    y=y-slope*d
+    if first: y,weight=y/d,weight*d
+    known,free={},list(range(6-first))
+    def rounded(k,to):
+        A=np.array([(d/scale)**n for n in free]).T*weight[:,None]
+        rest=(y-sum(c*d**n for n,c in known.items()))*weight
+        c=np.linalg.lstsq(A,rest,rcond=None)[0][free.index(k)]/scale**k
+        known[k]=to(c); free.remove(k)
+    single=lambda c:float(np.float32(c))
+    if first: rounded(0,single)
+    else: known[0]=single(f(low)); free.remove(0)
+    last=5-first
+    rounded(last,lambda c:number(top_half(c)))
+    rounded(last-1,lambda c:with_low_half(c,word(known[last])>>16))
+    for k in range(last-2,0,-1): rounded(k,single)
+    row=[known[k] for k in range(last)]
+    return [0.0]+row if first else row
+def tanh(t): return t-t**3/3+2/15*t**5 if t<1e-3 else math.tanh(t)
 def tanh_pieces():
     rows=[None]*32
     for e in range(4):
         for m in range(8):
             low,width=2**e*(1+m/8)-1,2**e/8
-            rows[((127+e)&3)*8+m]=([0,1]+piece(tanh_rest,0,width,3) if low==0 else
-                                   [1,0,0,0,0,0] if low>=9 else piece(math.tanh,low,width,5))
+            rows[((127+e)&3)*8+m]=([1,0,0,0,0] if low>=9 else piece(tanh,low,low,low+width,low==0))
     return rows
 def erf_pieces():
-    return [[0]+piece(erf_rest,0,1/8,4)]+[piece(math.erf,i/8,1/8,5) for i in range(1,32)]
+    return [piece(math.erf,i/8,max(i-.5,0)/8,(i+.5)/8,i==0,1) for i in range(31)]+[[1,-1,0,0,0]]
 if '--pieces' in sys.argv:
     for name,rows in (('tanh',tanh_pieces()),('erf',erf_pieces())):
-        print(f'static const float {name}_pieces[PIECE_NUMBERS][PIECES] = {{')
+        print(f'static const float {name}_pieces[PIECE_ROWS][PIECES] = {{')
         for column in np.array(rows,dtype=np.float32).T:
-            words=[f'{float(c):.9g}'+('.0' if float(c)==int(c) else '')+'f' for c in column]
+            words=[f'{float(c):.9g}' for c in column]
+            words=[w+('' if '.' in w or 'e' in w else '.0')+'f' for w in words]
             print('    {'+',\n     '.join(', '.join(words[k:k+6]) for k in range(0,32,6))+'},')
         print('};')
     sys.exit()

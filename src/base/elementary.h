@@ -65,14 +65,14 @@ DESCRIBED_FUNCTION(float, elementary_log, (float x), {
     return x >= 0.0f ? y : x < 0.0f ? (float)NAN : x;
 })
 
-/* Of t = |x|, by the pieces of 1 + t: eight to each power of two. From 9 on they are 1. */
+/* Of t = |x|, by the pieces of 1 + t: eight to each power of two, from their lower ends. From 9 on they are 1. */
 DESCRIBED_FUNCTION(float, elementary_tanh, (float x), {
     float t = fabsf(x);
     t = t > 14.9f ? 14.9f : t;
     uint32_t bits = float_bits(t + 1.0f), i = bits >> 20;
     float d = t - (float_of_bits(bits & 0xfff00000u) - 1.0f);
-    float p = lookup(tanh_pieces[5], i);
-    p = fmaf(p, d, lookup(tanh_pieces[4], i));
+    float w = lookup(tanh_pieces[4], i);
+    float p = fmaf(float_of_bits(float_bits(w) << 16), d, w);
     p = fmaf(p, d, lookup(tanh_pieces[3], i));
     p = fmaf(p, d, lookup(tanh_pieces[2], i));
     p = fmaf(p, d, lookup(tanh_pieces[1], i));
@@ -80,18 +80,19 @@ DESCRIBED_FUNCTION(float, elementary_tanh, (float x), {
     return copysignf(p, x);
 })
 
-/* Of t = |x|, by 32 equal pieces up to 4, where it rounds to 1; near 0 it is t + t p(t). */
+/* Of t = |x|, by the pieces around multiples of 1/8, the lowest bits of t + 1.5 2^20. They have f(low + d) - d, as near
+ * 0 what is added to d must be small. From 3.8 on they are 1. */
 DESCRIBED_FUNCTION(float, elementary_erf, (float x), {
     float t = fabsf(x);
-    t = t > 3.99f ? 3.99f : t;
-    uint32_t bits = float_bits(t + 4.0f), i = bits >> 18;
-    float low = float_of_bits(bits & 0xfffc0000u) - 4.0f, d = t - low;
-    float p = lookup(erf_pieces[5], i);
-    p = fmaf(p, d, lookup(erf_pieces[4], i));
+    t = t > 3.875f ? 3.875f : t;
+    float shifted = t + 0x1.8p20f, d = t - (shifted - 0x1.8p20f);
+    uint32_t i = float_bits(shifted);
+    float w = lookup(erf_pieces[4], i);
+    float p = fmaf(float_of_bits(float_bits(w) << 16), d, w);
     p = fmaf(p, d, lookup(erf_pieces[3], i));
     p = fmaf(p, d, lookup(erf_pieces[2], i));
     p = fmaf(p, d, lookup(erf_pieces[1], i));
-    p = fmaf(p, d, low == 0.0f ? t : lookup(erf_pieces[0], i));
+    p = fmaf(p, d, lookup(erf_pieces[0], i) + d);
     return copysignf(p, x);
 })
 

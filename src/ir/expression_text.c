@@ -224,7 +224,7 @@ static uint32_t lookup_call(reader *r) {
         if (is(name, tables[i].name)) row = tables[i].row;
     expect(r, "[");
     skip(r);
-    int number = *r->at >= '0' && *r->at < '0' + PIECE_NUMBERS ? *r->at++ - '0' : -1;
+    int number = *r->at >= '0' && *r->at < '0' + PIECE_ROWS ? *r->at++ - '0' : -1;
     expect(r, "]");
     expect(r, ",");
     uint32_t index = steps_convert(r->s, SCALAR_U32, ternary(r));

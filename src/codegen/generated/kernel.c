@@ -385,6 +385,7 @@ static int split_of(writer *w) {
     int steps = nest_weight(w->n, &w->memory);
     bool narrow = extent >= 0 && extent < NARROW;
     if (w->n->form == NEST_COLUMNS || narrow) return 0;
+    if (steps >= VERY_LONG && w->n->n_loads == 1) return 3; /* little of each is alive at a time */
     return steps >= VERY_LONG ? 2 : steps >= LONG;
 }
 

@@ -241,7 +241,7 @@ static uint32_t called(steps *s, const expression_step *it) {
 
 /* ---- what is an instruction of one register ---- */
 
-enum { MOST_PARTS = 4 };
+enum { MOST_PARTS = 8 };
 
 static int register_lanes(const steps *s) { return s->code->lanes >> s->code->split; }
 
