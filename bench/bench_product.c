@@ -50,12 +50,12 @@ static const shape shapes[] = {
 typedef struct call {
     tw_context *context;
     tw_kernel_call dot;
-    matrix_product m;
+    dot_plan plan;
 } call;
 
 static tw_status by_library(const call *c) { return onednn_dot(&c->dot); }
 static tw_status by_generated(const call *c) {
-    return generated_dot(c->context, &c->m, c->dot.in[0], c->dot.in[1], c->dot.out[0]);
+    return generated_dot(c->context, &c->plan, c->dot.in[0], c->dot.in[1], c->dot.out[0]);
 }
 
 /* The least of several rounds, microseconds a call; below 0: not served. */
@@ -104,13 +104,19 @@ static bool try_shape(tw_context *context, const shape *s, double *sum, double *
                       numbers((size_t)(s->batch * s->rows * s->columns))};
     const void *in[] = {data[0], data[1]};
     void *out[] = {data[2]};
-    call c = {context,
-              {{context, tw_operator_find(context, "dot"), 2, 1, operand, &result, attr}, in, out},
-              {0}};
-    bool good = data[0] && data[1] && data[2] && product_of(&c.dot.signature, &c.m);
+    call c = {
+        context,
+        {{context, tw_operator_find(context, "dot"), 2, 1, operand, &result, attr}, in, out, NULL},
+        {0}};
+    matrix_product m = {0};
+    bool good = data[0] && data[1] && data[2] && product_of(&c.dot.signature, &m);
+    bool made = good && !generated_dot_prepare(context, &m, NULL, &c.plan);
     if (good) {
         double flops = 2e-3 * (double)(s->batch * s->rows * s->depth * s->columns);
-        double library = measure(by_library, &c), generated = measure(by_generated, &c);
+        double library = measure(by_library, &c);
+        double generated = made ? measure(by_generated, &c) : -1;
+        dot_plan plan;
+        if (!product_dot_prepare(&c.dot.signature, &plan)) c.dot.kept = &plan;
         double chosen = measure(by_choice, &c);
         printf("%3d x (%5d,%5d,%5d) %c%c %9.2f %9.2f %9.2f us %6.1f GFLOP/s %5.2f\n", (int)s->batch,
                (int)s->rows, (int)s->depth, (int)s->columns, s->a, s->b, library, generated, chosen,

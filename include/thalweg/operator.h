@@ -155,6 +155,7 @@ typedef struct tw_kernel_call {
     tw_signature signature;
     const void *const *in;
     void *const *out;
+    const void *kept; /* the library's own: what it made ready for all calls of this signature */
 } tw_kernel_call;
 /* TW_ERR_INDEX for an index past the end; tw_refuse gives the message. */
 typedef tw_status (*tw_kernel)(const tw_kernel_call *call);

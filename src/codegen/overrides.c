@@ -12,32 +12,36 @@ typedef struct override {
     tw_kernel kernel;
     tw_status (*workspace)(const tw_signature *signature, size_t *bytes); /* NULL: it takes none */
     bool in_place;
+    size_t kept; /* bytes for each result, that `prepare` fills */
+    tw_status (*prepare)(const tw_signature *signature, void *kept);
 } override;
 
 static const override table[] = {
-    {"dot", product_dot, product_dot_workspace, false},
-    {"dots", product_dots, product_dots_workspace, false},
-    {"conv", onednn_conv, onednn_conv_workspace, false},
-    {"conv_input_grad", onednn_conv_input_grad, onednn_conv_input_grad_workspace, false},
-    {"conv_weight_grad", onednn_conv_weight_grad, onednn_conv_weight_grad_workspace, false},
-    {"conv_bias", onednn_conv_bias, onednn_conv_workspace, false},
-    {"relu", plain_relu, NULL, true},
-    {"relu_grad", plain_relu_grad, NULL, true},
-    {"cross_entropy", plain_cross_entropy, NULL, false},
-    {"cross_entropy_grad", plain_cross_entropy_grad, NULL, false},
-    {"max_pool", plain_max_pool, NULL, false},
-    {"max_pool_grad", plain_max_pool_grad, NULL, false},
-    {"sgd_update", plain_sgd_update, NULL, true},
-    {"momentum_update", plain_momentum_update, NULL, true},
-    {"adam_update", plain_adam_update, NULL, true},
+    {"dot", product_dot, product_dot_workspace, false, sizeof(dot_plan), product_dot_prepare},
+    {"dots", product_dots, product_dots_workspace, false, sizeof(dot_plan), product_dots_prepare},
+    {"conv", onednn_conv, onednn_conv_workspace, false, 0, NULL},
+    {"conv_input_grad", onednn_conv_input_grad, onednn_conv_input_grad_workspace, false, 0, NULL},
+    {"conv_weight_grad", onednn_conv_weight_grad, onednn_conv_weight_grad_workspace, false, 0,
+     NULL},
+    {"conv_bias", onednn_conv_bias, onednn_conv_workspace, false, 0, NULL},
+    {"relu", plain_relu, NULL, true, 0, NULL},
+    {"relu_grad", plain_relu_grad, NULL, true, 0, NULL},
+    {"cross_entropy", plain_cross_entropy, NULL, false, 0, NULL},
+    {"cross_entropy_grad", plain_cross_entropy_grad, NULL, false, 0, NULL},
+    {"max_pool", plain_max_pool, NULL, false, 0, NULL},
+    {"max_pool_grad", plain_max_pool_grad, NULL, false, 0, NULL},
+    {"sgd_update", plain_sgd_update, NULL, true, 0, NULL},
+    {"momentum_update", plain_momentum_update, NULL, true, 0, NULL},
+    {"adam_update", plain_adam_update, NULL, true, 0, NULL},
 };
 
 static const override halves[] = {
-    {"dot", onednn_dot, onednn_dot_workspace, false},
-    {"conv", onednn_conv, onednn_conv_workspace, false},
-    {"conv_input_grad", onednn_conv_input_grad, onednn_conv_input_grad_workspace, false},
-    {"conv_weight_grad", onednn_conv_weight_grad, onednn_conv_weight_grad_workspace, false},
-    {"conv_bias", onednn_conv_bias, onednn_conv_workspace, false},
+    {"dot", onednn_dot, onednn_dot_workspace, false, 0, NULL},
+    {"conv", onednn_conv, onednn_conv_workspace, false, 0, NULL},
+    {"conv_input_grad", onednn_conv_input_grad, onednn_conv_input_grad_workspace, false, 0, NULL},
+    {"conv_weight_grad", onednn_conv_weight_grad, onednn_conv_weight_grad_workspace, false, 0,
+     NULL},
+    {"conv_bias", onednn_conv_bias, onednn_conv_workspace, false, 0, NULL},
 };
 
 static const override *find(const override *list, size_t n, const char *name) {
@@ -71,4 +75,13 @@ tw_status override_workspace(const tw_signature *signature, bool of_halves, size
     *bytes = 0;
     if (!found) return TW_ERR_UNSUPPORTED;
     return found->workspace ? found->workspace(signature, bytes) : TW_OK;
+}
+
+size_t override_kept_bytes(const char *operator_name) {
+    const override *found = find_kind(operator_name, false);
+    return found ? found->kept : 0;
+}
+
+tw_status override_prepare(const tw_signature *signature, void *kept) {
+    return find_kind(signature->op->name, false)->prepare(signature, kept);
 }

@@ -18,4 +18,9 @@ bool override_in_place(const char *operator_name);
  * is none or it declines. */
 tw_status override_workspace(const tw_signature *signature, bool of_halves, size_t *bytes);
 
+/* Bytes, for each result, that it keeps from call to call of one signature: `kept` of the call, which it fills
+ * here. 0: it keeps nothing. */
+size_t override_kept_bytes(const char *operator_name);
+tw_status override_prepare(const tw_signature *signature, void *kept);
+
 #endif

@@ -2,11 +2,14 @@
 #ifndef CODEGEN_PRODUCT_CHOICE_H
 #define CODEGEN_PRODUCT_CHOICE_H
 
-#include <thalweg/operator.h>
+#include "codegen/generated/dot_plan.h"
 
+/* `kept` of a call: a plan for each result, or NULL. */
 tw_status product_dot(const tw_kernel_call *call);
+tw_status product_dot_prepare(const tw_signature *signature, void *kept);
 tw_status product_dot_workspace(const tw_signature *signature, size_t *bytes);
 tw_status product_dots(const tw_kernel_call *call);
+tw_status product_dots_prepare(const tw_signature *signature, void *kept);
 tw_status product_dots_workspace(const tw_signature *signature, size_t *bytes);
 
 #endif

@@ -129,7 +129,7 @@ static tw_status evaluate_kernel(const tw_graph *graph, const node *it, tw_tenso
     }
     tw_signature signature = {context, it->op, it->n_operands, it->n_results,
                               operand, result, it->attr};
-    if (!status) status = dispatch_run(&(tw_kernel_call){signature, from, to}, false);
+    if (!status) status = dispatch_run(&(tw_kernel_call){signature, from, to, NULL}, false);
     if (status) drop_all((size_t)it->n_results, out);
     return status;
 }

@@ -44,7 +44,8 @@ static tw_status check_node(tw_graph *graph, const node *it, tw_tensor *const *i
     }
     tw_signature signature = {context, it->op, it->n_operands, it->n_results,
                               operand, result, it->attr};
-    return check_call(&(tw_kernel_call){signature, from, to}, it->meta.scope, it->meta.source);
+    return check_call(&(tw_kernel_call){signature, from, to, NULL}, it->meta.scope,
+                      it->meta.source);
 }
 
 static tw_status compute(tw_graph *graph, uint32_t index) {

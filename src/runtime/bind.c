@@ -23,6 +23,9 @@ static bool allocate_step(tw_program *program, const instruction *it, step *out)
         if (!out->attr) return false;
         memcpy(out->attr, it->attr, attrs * sizeof *out->attr);
     }
+    size_t kept =
+        it->generated ? 0 : dispatch_kept_bytes(it->op, it->n_results, program->code->plain);
+    if (kept && !(out->kept = arena_allocate(arena, 1, kept))) return false;
     if (it->scalar && !(out->loop = arena_allocate(arena, 1, sizeof *out->loop))) return false;
     out->call.signature = (tw_signature){program->object.context,
                                          it->op,
@@ -247,7 +250,9 @@ static tw_status bind_step(tw_program *program, const instruction *it, step *out
     }
     tw_status status = check_step(program, it, out);
     if (status || it->scalar) return status ? status : bind_loop(program, it, out);
-    return dispatch_workspace(&out->call.signature, program->code->plain, &out->workspace);
+    bool plain = program->code->plain;
+    status = dispatch_prepare(&out->call, plain, out->kept);
+    return status ? status : dispatch_workspace(&out->call.signature, plain, &out->workspace);
 }
 
 static tw_status bind_memory(tw_program *program) {

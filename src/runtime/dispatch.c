@@ -100,6 +100,19 @@ tw_status dispatch_workspace(const tw_signature *signature, bool plain, size_t *
     return status;
 }
 
+size_t dispatch_kept_bytes(const tw_operator *op, int n_results, bool plain) {
+    return plain ? 0 : (size_t)n_results * override_kept_bytes(op->name);
+}
+
+tw_status dispatch_prepare(tw_kernel_call *call, bool plain, void *kept) {
+    call->kept = NULL;
+    if (plain || !kept || results_empty(&call->signature) || runs_wide(&call->signature))
+        return TW_OK;
+    tw_status status = override_prepare(&call->signature, kept);
+    if (!status) call->kept = kept;
+    return status;
+}
+
 /* By a kernel that takes the call as it is. */
 static tw_status run_direct(const tw_kernel_call *call, bool plain) {
     const tw_signature *signature = &call->signature;

@@ -54,8 +54,8 @@ static tw_status bind_product(tw_program *program, const generated *g, const int
     for (int k = 0; k < 2; k++) p->operand[k] = at->operand[product->operand[k]];
     p->signature =
         (tw_signature){context, product->op, 2, 1, p->operand, &p->result, product->attr};
-    tw_status status =
-        generated_product_prepare(g, &p->signature, extent, &p->m, &p->blocks, &at->workspace);
+    tw_status status = generated_product_prepare(g, &p->signature, extent, &p->plan, &p->blocks);
+    if (!status && p->blocks) at->workspace = generated_dots_bytes(context, 1, &p->plan);
     if (status || p->blocks) return status;
     size_t room;
     if (!type_bytes(p->result, &p->bytes))
@@ -89,7 +89,7 @@ static tw_status run_product(const step *at, const void *x, const void *w, char 
     if (!*out) return TW_ERR_MEMORY;
     const void *in[] = {x, w};
     void *to[] = {*out};
-    const tw_kernel_call call = {p->signature, in, to};
+    const tw_kernel_call call = {p->signature, in, to, NULL};
     return dispatch_run(&call, false);
 }
 
@@ -104,7 +104,7 @@ static tw_status put_together(const tw_program *program, const step *at, const n
     putting(store, attr);
     const void *in[] = {partial};
     void *to[] = {out};
-    tw_kernel_call call = {{context, op, 1, 1, &operand, &result, attr}, in, to};
+    tw_kernel_call call = {{context, op, 1, 1, &operand, &result, attr}, in, to, NULL};
     return dispatch_run(&call, true);
 }
 
@@ -147,7 +147,7 @@ tw_status fused_run(const tw_program *program, const instruction *it, const step
     if (g->product) {
         const void *x = at->in[g->product->operand[0]], *w = at->in[g->product->operand[1]];
         if (at->product->blocks)
-            return generated_product_run(context, g, &at->product->m, call, x, w);
+            return generated_product_run(context, g, &at->product->plan, call, x, w);
         char *product;
         status = run_product(at, x, w, &product);
         call->slot[kernel_slot_load(n, g->product->load)] = (int64_t)(intptr_t)product;

@@ -14,7 +14,7 @@
 typedef struct fused_product {
     tw_type operand[2], result;
     tw_signature signature;
-    matrix_product m;
+    dot_plan plan;
     bool blocks;  /* with the kernel block by block; else it is computed before */
     size_t bytes; /* ... to memory of so many bytes */
 } fused_product;
@@ -22,6 +22,7 @@ typedef struct fused_product {
 /* An instruction as it is run: extents are numbers, pointers those of this run. */
 typedef struct step {
     tw_kernel_call call;
+    void *kept; /* what its kernel may keep from run to run */
     tw_type *operand, *result;
     const void **in;
     void **out;

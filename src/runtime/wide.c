@@ -88,7 +88,7 @@ tw_status wide_signature(wide_call *wide, const tw_signature *s, size_t *bytes) 
         if (!type_bytes(to, &one) || __builtin_add_overflow(*bytes, one + 64, bytes))
             return context_error(s->context, TW_ERR_MEMORY, "wide copies do not fit in memory");
     }
-    wide->call = (tw_kernel_call){*s, wide->in, wide->out};
+    wide->call = (tw_kernel_call){*s, wide->in, wide->out, NULL};
     wide->call.signature.operand = wide->operand;
     wide->call.signature.result = wide->result;
     wide->call.signature.attr = attr;

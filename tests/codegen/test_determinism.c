@@ -103,7 +103,7 @@ static bool is_served(const sample *s, const tw_value *result, tw_tensor **out, 
         memset(to[i], 0, tw_tensor_bytes(out[i]));
     }
     tw_kernel_call call = {
-        {s->context, s->op, s->n_operands, s->n_results, s->operand, type, s->attr}, in, to};
+        {s->context, s->op, s->n_operands, s->n_results, s->operand, type, s->attr}, in, to, NULL};
     scratch_mark mark = scratch_save(s->context);
     tw_status status = kernel(&call);
     scratch_restore(s->context, mark);

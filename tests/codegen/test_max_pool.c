@@ -40,7 +40,7 @@ static void call(const char *name, int n_in, int n_out, const tw_type *in, tw_ty
                  tw_attr *attr, const void *const *from, void *const *to) {
     tw_context *context = tw_context_new(&(tw_context_opts){.threads = 2});
     const tw_operator *op = tw_operator_find(context, name);
-    const tw_kernel_call it = {{context, op, n_in, n_out, in, out, attr}, from, to};
+    const tw_kernel_call it = {{context, op, n_in, n_out, in, out, attr}, from, to, NULL};
     assert_int_equal(override_find(name)(&it), TW_OK);
     tw_context_free(context);
 }

@@ -94,7 +94,7 @@ static void random_boxes(void **state) {
         const void *from[] = {in};
         void *to[] = {got};
         copy_plainly(tw_dtype_size(dtype), in, want);
-        assert_int_equal(map_run(&(tw_kernel_call){signature, from, to}), TW_OK);
+        assert_int_equal(map_run(&(tw_kernel_call){signature, from, to, NULL}), TW_OK);
         if (memcmp(want, got, sizeof want)) fail_msg("seed %d", (int)seed);
     }
     tw_context_free(c);

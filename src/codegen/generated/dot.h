@@ -2,25 +2,7 @@
 #ifndef CODEGEN_GENERATED_DOT_H
 #define CODEGEN_GENERATED_DOT_H
 
-#include "ops/product.h"
-
-/*
- * y = x w in f32. TW_ERR_UNSUPPORTED, without a message, where there is no generated code or the shape is
- * not for it (too deep). The order of each sum follows from the extents, not from the threads.
- */
-tw_status generated_dot(tw_context *context, const matrix_product *m, const float *x,
-                        const float *w, float *y);
-
-/*
- * y[i] = x w[i] for n products (at most TW_MAX_RESULTS), side by side: the threads share the work of all. in[]
- * has x and then each w. As generated_dot, bits included; TW_ERR_UNSUPPORTED where one of them is not for it.
- */
-tw_status generated_dots(tw_context *context, int n, const matrix_product *m, const void *const *in,
-                         void *const *y);
-
-/* The memory that n products take side by side while they run, from the caller's scratch (base/scratch.h). */
-tw_status generated_dots_workspace(tw_context *context, int n, const matrix_product *m,
-                                   size_t *bytes);
+#include "codegen/generated/dot_plan.h"
 
 /* A block of y, its rows counted over the whole batch; `step` numbers from row to row where it is kept. */
 typedef struct dot_block {
@@ -38,12 +20,25 @@ typedef struct dot_finish {
 } dot_finish;
 
 /*
- * Makes ready whatever generated_dot_finished needs, which then does not fail; gives the extents of y as blocks
- * count them: one column is one row. TW_ERR_UNSUPPORTED as above.
+ * Makes a product ready, whose runs then fail for want of scratch alone; finish is NULL or as it will be but for the
+ * state, and its blocks count rows and columns of y, or of the plan where that has one column as one row.
+ * TW_ERR_UNSUPPORTED, without a message, where there is no generated code or the shape is not for it (too deep).
  */
 tw_status generated_dot_prepare(tw_context *context, const matrix_product *m,
-                                const dot_finish *finish, int64_t *rows, int64_t *columns);
-tw_status generated_dot_finished(tw_context *context, const matrix_product *m, const float *x,
+                                const dot_finish *finish, dot_plan *plan);
+
+/* y = x w in f32. The order of each sum follows from the extents, not from the threads. */
+tw_status generated_dot(tw_context *context, const dot_plan *plan, const float *x, const float *w,
+                        float *y);
+tw_status generated_dot_finished(tw_context *context, const dot_plan *plan, const float *x,
                                  const float *w, const dot_finish *finish);
+
+/* y[i] = x w[i] for n products (at most TW_MAX_RESULTS), side by side: the threads share the work of all. in[] has x
+ * and then each w. The bits are those of generated_dot. */
+tw_status generated_dots(tw_context *context, int n, const dot_plan *plan, const void *const *in,
+                         void *const *y);
+
+/* The memory that n products take side by side while they run, from the caller's scratch (base/scratch.h). */
+size_t generated_dots_bytes(const tw_context *context, int n, const dot_plan *plan);
 
 #endif

@@ -106,7 +106,7 @@ static generated *describe(tw_context *context, const generated_source *from,
 /* Where all extents are known, the product's code is made now, and whether it can fail is known. */
 static tw_status settle_product(tw_context *context, generated *g, tw_graph *function) {
     generated_product *product = g->product;
-    matrix_product m = {0};
+    dot_plan plan;
     int64_t extent[TW_MAX_RANK];
     tw_type operand[2];
     bool known = true;
@@ -117,8 +117,7 @@ static tw_status settle_product(tw_context *context, generated *g, tw_graph *fun
     if (!known) return TW_OK;
     for (int axis = 0; axis < g->nest.n_axes; axis++) extent[axis] = nest_extent(&g->nest, axis);
     const tw_signature dot = {context, product->op, 2, 1, operand, &product->type, product->attr};
-    size_t workspace;
-    return generated_product_prepare(g, &dot, extent, &m, &product->sure, &workspace);
+    return generated_product_prepare(g, &dot, extent, &plan, &product->sure);
 }
 
 tw_status generated_make(tw_context *context, int n, const generated_source *from, arena *memory,

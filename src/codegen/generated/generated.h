@@ -57,14 +57,12 @@ static inline double generated_flops(const generated *g, const generated_call *c
 
 /*
  * Whether the product of g can run block by block with the kernel, for types that are known; extent[] is of the
- * nest's axes. All that it takes is made ready, but for `workspace` bytes of scratch. TW_ERR_MEMORY alone is a
- * failure.
+ * nest's axes. All that it takes is made ready then, but for its scratch. TW_ERR_MEMORY alone is a failure.
  */
 tw_status generated_product_prepare(const generated *g, const tw_signature *dot,
-                                    const int64_t *extent, matrix_product *m, bool *blocks,
-                                    size_t *workspace);
+                                    const int64_t *extent, dot_plan *plan, bool *blocks);
 /* x w, and of each block all the rest; slots with all pointers but the product's. */
-tw_status generated_product_run(tw_context *context, const generated *g, const matrix_product *m,
+tw_status generated_product_run(tw_context *context, const generated *g, const dot_plan *plan,
                                 const generated_call *call, const float *x, const float *w);
 
 #endif

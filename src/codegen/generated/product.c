@@ -76,28 +76,28 @@ static dot_finish finish_of(const generated *g, const finishing *state) {
 
 /* The block's rows have to be places on the nest's outer axes, its columns the innermost one. */
 tw_status generated_product_prepare(const generated *g, const tw_signature *dot,
-                                    const int64_t *extent, matrix_product *m, bool *blocks,
-                                    size_t *workspace) {
-    int64_t rows, columns, outer = 1;
+                                    const int64_t *extent, dot_plan *plan, bool *blocks) {
+    matrix_product m = {0};
+    int64_t outer = 1;
     int inner = g->nest.n_axes - 1;
     bool f32 = dot->operand[0].dtype == TW_F32 && dot->result[0].dtype == TW_F32;
     *blocks = false;
-    *workspace = 0;
     if (!f32) return TW_OK;
     if (rule_elements(dot->operand[0]) <= 0 || rule_elements(dot->result[0]) <= 0) return TW_OK;
-    if (!product_of(dot, m) || !product_tiled(m)) return TW_OK;
-    m->w_updated = g->product->updated;
-    dot_finish finish = finish_of(g, NULL);
-    tw_status status = generated_dot_prepare(dot->context, m, &finish, &rows, &columns);
+    if (!product_of(dot, &m) || !product_tiled(&m)) return TW_OK;
+    m.w_updated = g->product->updated;
+    const dot_finish finish = finish_of(g, NULL);
+    tw_status status = generated_dot_prepare(dot->context, &m, &finish, plan);
     if (status) return status == TW_ERR_UNSUPPORTED ? TW_OK : status;
     for (int axis = 0; axis < inner; axis++) outer *= extent[axis];
-    *blocks = outer == rows && extent[inner] == columns;
-    return *blocks ? generated_dots_workspace(dot->context, 1, m, workspace) : TW_OK;
+    int64_t rows = plan->halved ? plan->rows : plan->batch * plan->rows;
+    *blocks = outer == rows && extent[inner] == plan->columns;
+    return TW_OK;
 }
 
-tw_status generated_product_run(tw_context *context, const generated *g, const matrix_product *m,
+tw_status generated_product_run(tw_context *context, const generated *g, const dot_plan *plan,
                                 const generated_call *call, const float *x, const float *w) {
     const finishing state = {g, call->slot};
     const dot_finish finish = finish_of(g, &state);
-    return generated_dot_finished(context, m, x, w, &finish);
+    return generated_dot_finished(context, plan, x, w, &finish);
 }

@@ -1,0 +1,238 @@
+/* Which tile a product of matrices takes, and in which units it is cut. */
+#include "codegen/generated/dot_plan.h"
+
+#include <math.h>
+
+#include "codegen/generated/halves.h"
+
+enum {
+    STORE_BOUND = 16, /* up to this depth stores count most, and rows that are */
+    FAR = 256,        /* ... so many floats apart meet in few places of the cache, */
+    FEW_ROWS = 4,     /* ... which have room for these */
+    INNER_ROWS = 4,
+    INNER_MOST = 8, /* up to so many rows w is not worth turning, if it is not shallow: */
+    SHALLOW = 128,
+    INNER_WIDTH = 4,
+    SWEPT_BYTES = 16 << 20, /* of w, from which on it comes from memory: */
+    SWEPT_DEPTH = 16,       /* ... it is gone over so many of its rows at a time, */
+    SWEPT_COLUMNS = 1024,   /* ... which lie side by side as far as this, */
+    SWEPT_GROUPS = 4,       /* ... or half of it if these groups would be fewer */
+    UNIT = 15000,           /* operations that are worth a call of their own */
+    HALVED = 16, /* lanes: on many machines such a vector takes as long as two of half its width */
+    GROUP_BYTES =
+        256 << 10 /* of panels that are finished together: they stay in the second cache */
+};
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static division divide(int64_t extent, int64_t most) {
+    division d = {.extent = extent, .count = (extent + most - 1) / most};
+    d.step = (extent + d.count - 1) / d.count;
+    d.count = (extent + d.step - 1) / d.step;
+    d.last = extent - (d.count - 1) * d.step;
+    return d;
+}
+
+static int most_rows(const machine_target *target, int64_t width) {
+    /* Sums, a row of w and an element of x fit in the registers. */
+    static const int many[] = {0, 12, 12, 8, 6, 4, 3, 2, 2}, few[] = {0, 8, 5, 3, 2, 1, 1, 1, 1};
+    return target->vector_registers >= 32 ? many[width] : few[width];
+}
+
+/* Cycles of a tile for one depth, about: multiply-adds, loads (spread ones are half the work), or the
+ * wait for sums; and what a tile costs besides, spread over the depth. */
+static double tile_cost(int64_t rows, int64_t width, int64_t depth) {
+    dot_form form = {.kind = DOT_OUTER, .rows = (int)rows, .width = (int)width};
+    double sums = (double)(rows * width), loads = (double)width + 0.5 * (double)rows;
+    double wait = 4.0 / dot_chains(&form), most = sums > loads ? sums : loads;
+    if (wait > most) most = wait;
+    return most + 0.5 + (12 + 1.5 * sums) / (double)depth;
+}
+
+static double tiles_cost(const division *panels, const division *blocks, int64_t depth) {
+    double cost = 0;
+    for (int last = 0; last < 2; last++) {
+        double count = last ? 1 : (double)(panels->count - 1);
+        int64_t wide = last ? panels->last : panels->step;
+        cost += count * ((double)(blocks->count - 1) * tile_cost(blocks->step, wide, depth) +
+                         tile_cost(blocks->last, wide, depth));
+    }
+    return cost;
+}
+
+static void choose_outer(dot_plan *plan) {
+    int64_t vectors = (plan->columns + plan->lanes - 1) / plan->lanes;
+    bool shallow = plan->depth <= STORE_BOUND && plan->y_row >= FAR && !plan->finished;
+    double least = 0;
+    for (int width = 1; width <= DOT_WIDTH && (width == 1 || width <= vectors); width++) {
+        division panels = divide(vectors, width);
+        int most = most_rows(plan->target, panels.step);
+        division blocks = divide(plan->rows, shallow && most > FEW_ROWS ? FEW_ROWS : most);
+        double cost = vectors > 1 ? tiles_cost(&panels, &blocks, plan->depth) : 0;
+        /* Of an odd number of tiles one thread of two has one more. */
+        double tiles = (double)(plan->batch * panels.count * blocks.count);
+        if (fmod(tiles, 2) != 0) cost *= (tiles + 1) / tiles;
+        if (width > 1 && cost >= least) continue;
+        least = cost;
+        plan->panels = panels;
+        plan->blocks = blocks;
+    }
+}
+
+/* The product as the kernels see it; a product with one column as one with one row. */
+static void set_geometry(dot_plan *plan) {
+    const matrix_product *m = &plan->m;
+    int n = (int)m->rank - 2;
+    plan->batch = 1;
+    for (int i = 0; i < n; i++) plan->batch *= m->y_extent[i];
+    plan->rows = m->y_extent[n];
+    plan->columns = m->y_extent[n + 1];
+    plan->depth = m->x_extent[n + 1];
+    plan->x_row = m->x_stride[n];
+    plan->x_depth = m->x_stride[n + 1];
+    plan->w_depth = m->w_stride[n];
+    plan->w_column = m->w_stride[n + 1];
+    plan->y_row = m->y_stride[n];
+}
+
+static void swap_sides(dot_plan *plan) {
+    if (plan->columns != 1 || plan->rows == 1) return;
+    plan->swapped = true;
+    int64_t x_row = plan->x_row, x_depth = plan->x_depth;
+    plan->x_row = 0;
+    plan->x_depth = plan->w_depth;
+    plan->w_depth = x_depth;
+    plan->w_column = x_row;
+    plan->columns = plan->rows;
+    plan->rows = 1;
+    plan->y_row = plan->columns;
+}
+
+/* Few rows of a large w: whole pages of it are read one after the other, which memory is fastest at. */
+static int64_t choose_slices(dot_plan *plan) {
+    int64_t columns = plan->panels.step * plan->lanes, most = SWEPT_COLUMNS / columns;
+    bool few = plan->kind == DOT_OUTER && !plan->turned && plan->blocks.count == 1;
+    double bytes = (double)plan->depth * (double)plan->columns * sizeof(float);
+    bool swept = few && plan->w_column == 1 && plan->depth > SWEPT_DEPTH && bytes >= SWEPT_BYTES;
+    plan->slices = divide(plan->depth, swept ? SWEPT_DEPTH : plan->depth);
+    if (!swept) return 1;
+    return most * SWEPT_GROUPS > plan->panels.count ? most / 2 : most;
+}
+
+/* Panels whose results are finished together: what is read and written with them then lies side by side. */
+static int64_t finished_together(const dot_plan *plan) {
+    if (plan->kind != DOT_OUTER || plan->turned) return 1;
+    return GROUP_BYTES / (plan->depth * plan->panels.step * plan->lanes * (int64_t)sizeof(float));
+}
+
+static void choose_groups(dot_plan *plan) {
+    int64_t most = choose_slices(plan);
+    if (plan->finished && plan->slices.count == 1) most = finished_together(plan);
+    if (plan->finished)
+        most =
+            least(most, DOT_BLOCK_FLOATS / (plan->blocks.step * plan->panels.step * plan->lanes));
+    plan->groups = divide(plan->panels.count, most < 1 ? 1 : most);
+}
+
+static void choose_units(dot_plan *plan) {
+    double operations = 2.0 * (double)plan->rows * (double)plan->columns * (double)plan->depth;
+    /* Of two panels each thread would have one, and fetch ahead into the other's results. */
+    plan->across = plan->kind == DOT_OUTER && !plan->turned && plan->groups.count == 2;
+    plan->strips = plan->across ? 1 : plan->groups.count;
+    int64_t strips = plan->batch * plan->strips, parts = (DOT_UNITS + strips - 1) / strips;
+    double most = operations / (double)plan->strips / UNIT;
+    if ((double)parts > most) parts = (int64_t)most;
+    if (parts > 1) parts += parts % 2;
+    if (parts > plan->blocks.count) parts = plan->blocks.count;
+    plan->parts = parts < 1 ? 1 : parts;
+    plan->units = strips * plan->parts;
+}
+
+/* Turning takes whole vectors of the depth. */
+static size_t panel_floats(const dot_plan *plan) {
+    int64_t depth = (plan->depth + plan->lanes - 1) / plan->lanes * plan->lanes;
+    return (size_t)(depth * plan->panels.step * plan->lanes);
+}
+
+static bool choose(dot_plan *plan) {
+    plan->lanes = plan->target->vector_bytes / 4;
+    if (plan->depth > PRODUCT_DEPTH || plan->depth < 1) return false;
+    if (plan->w_column == 1 || plan->columns == 1) {
+        plan->kind = DOT_OUTER;
+    } else if (plan->w_depth == 1 || plan->depth == 1) {
+        bool few = plan->rows <= (plan->depth >= SHALLOW ? INNER_MOST : INNER_ROWS);
+        bool inner = few && (plan->x_depth == 1 || plan->depth == 1);
+        plan->kind = inner ? DOT_INNER : DOT_OUTER;
+        plan->turned = !inner;
+    } else {
+        return false;
+    }
+    if (plan->kind == DOT_INNER) {
+        plan->panels = divide(plan->rows, INNER_ROWS);
+        plan->blocks = divide(plan->columns, INNER_WIDTH);
+        /* Blocks of four: a rest is rarer than with even ones. */
+        plan->blocks.step = plan->columns < INNER_WIDTH ? plan->columns : INNER_WIDTH;
+        plan->blocks.last = plan->columns - (plan->blocks.count - 1) * plan->blocks.step;
+    } else {
+        if (plan->lanes == HALVED && plan->columns <= HALVED / 2) plan->lanes /= 2;
+        choose_outer(plan);
+    }
+    plan->last_lanes = (plan->columns - 1) % plan->lanes + 1;
+    choose_groups(plan);
+    choose_units(plan);
+    plan->panel_floats = plan->turned ? panel_floats(plan) : 0;
+    return true;
+}
+
+static dot_form form_of(const dot_plan *plan, int last_panel, int last_block) {
+    int panel = (int)(last_panel ? plan->panels.last : plan->panels.step);
+    int block = (int)(last_block ? plan->blocks.last : plan->blocks.step);
+    if (plan->kind == DOT_INNER)
+        return (dot_form){.kind = DOT_INNER, .lanes = plan->lanes, .rows = panel, .width = block};
+    return (dot_form){.kind = DOT_OUTER,
+                      .lanes = plan->lanes,
+                      .rows = block,
+                      .width = panel,
+                      .masked = last_panel && plan->columns % plan->lanes,
+                      .fetches = plan->finished && plan->fetching && plan->slices.count == 1};
+}
+
+tw_status dot_plan_kernels(tw_context *context, dot_plan *plan) {
+    dot_form form[DOT_FORMS];
+    dot_kernel *to[DOT_FORMS];
+    int n = 0;
+    for (int last = 0; last < 2; last++)
+        for (int block = 0; block < 2; block++) {
+            form[n] = form_of(plan, last || plan->panels.count == 1, block);
+            to[n++] = &plan->kernel[last][block];
+        }
+    for (int last = 0; last < 2 && plan->slices.count > 1; last++) {
+        form[n] = form_of(plan, last || plan->panels.count == 1, 0);
+        form[n].adds = true;
+        to[n++] = &plan->adding[last];
+    }
+    if (plan->turned) {
+        form[n] = (dot_form){.kind = DOT_TURN, .lanes = plan->lanes, .rows = 1, .width = 1};
+        to[n++] = &plan->turner;
+    }
+    return dot_kernels_find(context, n, form, to);
+}
+
+tw_status dot_plan_shape(tw_context *context, const matrix_product *m, bool finished, bool fetching,
+                         dot_plan *plan) {
+    *plan = (dot_plan){.m = *m};
+    plan->halved = halves_of(m, &plan->m);
+    plan->finished = finished && !plan->halved;
+    plan->fetching = fetching && !plan->halved;
+    tw_status status = dot_kernels_target(context, &plan->target);
+    if (status) return status;
+    set_geometry(plan);
+    swap_sides(plan);
+    if (!choose(plan)) {
+        plan->target = NULL;
+        return TW_ERR_UNSUPPORTED;
+    }
+    plan->work =
+        (double)(plan->batch * plan->columns * plan->depth) * (2.0 * (double)plan->rows + 16);
+    return TW_OK;
+}
