@@ -239,59 +239,62 @@ static uint32_t called(steps *s, const expression_step *it) {
     }
 }
 
-/* ---- what is an instruction of one register ---- */
+/* ---- several registers ---- */
 
 enum { MOST_PARTS = 8 };
 
-static int register_lanes(const steps *s) { return s->code->lanes >> s->code->split; }
+static int register_lanes(const vector_code *c) { return c->lanes >> c->split; }
 
-/* Register k of a vector. */
-static uint32_t part_of(steps *s, const char *element, uint32_t value, uint32_t k) {
-    int lanes = register_lanes(s);
-    if (!s->code->split) return value;
-    uint32_t made = vector_fresh(s->code);
-    text_add(s->code->out,
-             "  %%t%u = shufflevector <%d x %s> %%t%u, <%d x %s> poison, <%d x i32> <", made,
-             s->code->lanes, element, value, s->code->lanes, element, lanes);
-    for (int i = 0; i < lanes; i++)
-        text_add(s->code->out, "%si32 %d", i ? ", " : "", (int)k * lanes + i);
-    text_add(s->code->out, ">\n");
+/* Lanes first..first+count-1 of a and b, which have n each; b may be 0. */
+static uint32_t shuffled(vector_code *c, scalar_type type, int n, uint32_t a, uint32_t b, int first,
+                         int count) {
+    uint32_t made = vector_fresh(c);
+    const char *element = element_name(type);
+    text_add(c->out, "  %%t%u = shufflevector <%d x %s> %%t%u, <%d x %s> ", made, n, element, a, n,
+             element);
+    if (b)
+        text_add(c->out, "%%t%u", b);
+    else
+        text_add(c->out, "poison");
+    text_add(c->out, ", <%d x i32> <", count);
+    for (int i = 0; i < count; i++) text_add(c->out, "%si32 %d", i ? ", " : "", first + i);
+    text_add(c->out, ">\n");
     return made;
 }
 
+/* Register k of a vector. */
+static uint32_t part_of(vector_code *c, scalar_type type, uint32_t value, int k) {
+    int lanes = register_lanes(c);
+    return c->split ? shuffled(c, type, c->lanes, value, 0, k * lanes, lanes) : value;
+}
+
 /* The vector of these registers, by pairs. */
-static uint32_t joined(steps *s, uint32_t *part) {
-    int lanes = register_lanes(s);
-    for (int count = 1 << s->code->split; count > 1; count /= 2, lanes *= 2)
-        for (int k = 0; k < count / 2; k++) {
-            uint32_t made = vector_fresh(s->code);
-            text_add(s->code->out,
-                     "  %%t%u = shufflevector <%d x float> %%t%u, <%d x float> %%t%u, <%d x i32> <",
-                     made, lanes, part[2 * k], lanes, part[2 * k + 1], 2 * lanes);
-            for (int i = 0; i < 2 * lanes; i++)
-                text_add(s->code->out, "%si32 %d", i ? ", " : "", i);
-            text_add(s->code->out, ">\n");
-            part[k] = made;
-        }
+static uint32_t joined(vector_code *c, scalar_type type, uint32_t *part) {
+    int lanes = register_lanes(c);
+    for (int count = 1 << c->split; count > 1; count /= 2, lanes *= 2)
+        for (int k = 0; k < count / 2; k++)
+            part[k] = shuffled(c, type, lanes, part[2 * k], part[2 * k + 1], 0, 2 * lanes);
     return part[0];
 }
+
+/* ---- what is an instruction of one register ---- */
 
 /* a 2^b: an instruction of AVX-512; else two multiplications, as base/elementary.h has it. */
 static uint32_t scale(steps *s, uint32_t a, uint32_t b) {
     text *out = s->code->out;
     type_name f = vector_type(s->code, SCALAR_F32, s->vector),
               i = vector_type(s->code, SCALAR_I32, s->vector);
-    if (s->vector && register_lanes(s) == 16) {
-        uint32_t part[MOST_PARTS], parts = 1u << s->code->split;
-        for (uint32_t k = 0; k < parts; k++) {
-            uint32_t y = part_of(s, "float", a, k), n = part_of(s, "float", b, k);
+    if (s->vector && register_lanes(s->code) == 16) {
+        uint32_t part[MOST_PARTS];
+        for (int k = 0; k < 1 << s->code->split; k++) {
+            uint32_t y = part_of(s->code, SCALAR_F32, a, k), n = part_of(s->code, SCALAR_F32, b, k);
             part[k] = vector_fresh(s->code);
             text_add(out,
                      "  %%t%u = call <16 x float> @llvm.x86.avx512.mask.scalef.ps.512(<16 x float> "
                      "%%t%u, <16 x float> %%t%u, <16 x float> zeroinitializer, i16 -1, i32 4)\n",
                      part[k], y, n);
         }
-        return joined(s, part);
+        return joined(s->code, SCALAR_F32, part);
     }
     constant_text magic = vector_constant(SCALAR_F32, s->vector, 0x1.8p23, 0),
                   magic_bits = vector_constant(SCALAR_I32, s->vector, 0, 0x4b400000),
@@ -364,7 +367,7 @@ static uint32_t look_up_eights(steps *s, const float *table, uint32_t index) {
 /* One register's. */
 static uint32_t look_up_part(steps *s, const float *table, uint32_t index) {
     text *out = s->code->out;
-    int lanes = register_lanes(s);
+    int lanes = register_lanes(s->code);
     if (lanes == 8) return look_up_eights(s, table, index);
     uint32_t made = vector_fresh(s->code);
     if (lanes == 16) {
@@ -392,9 +395,9 @@ static uint32_t look_up_part(steps *s, const float *table, uint32_t index) {
 static uint32_t look_up(steps *s, const float *table, uint32_t index) {
     uint32_t part[MOST_PARTS];
     if (!s->vector) return look_up_one(s, table, index);
-    for (uint32_t k = 0; k < 1u << s->code->split; k++)
-        part[k] = look_up_part(s, table, part_of(s, "i32", index, k));
-    return joined(s, part);
+    for (int k = 0; k < 1 << s->code->split; k++)
+        part[k] = look_up_part(s, table, part_of(s->code, SCALAR_I32, index, k));
+    return joined(s->code, SCALAR_F32, part);
 }
 
 static uint32_t step(steps *s, const expression_step *it) {
@@ -434,15 +437,42 @@ static uint32_t step(steps *s, const expression_step *it) {
     }
 }
 
+static uint32_t evaluate(vector_code *c, const expression *e, bool vector, const uint32_t *in,
+                         uint32_t *value) {
+    steps s = {c, e, vector, in, value};
+    for (uint32_t i = 0; i < e->count; i++) value[i] = step(&s, &e->step[i]);
+    return e->count ? value[e->count - 1] : 0;
+}
+
+/* Many registers one after the other: side by side, more would be under way than there are. */
+static uint32_t evaluate_parts(vector_code *c, const expression *e, const uint32_t *in,
+                               uint32_t *value) {
+    uint32_t part[MOST_PARTS], given[TW_SCALAR_OPERANDS];
+    vector_code whole = *c;
+    for (int k = 0; k < 1 << whole.split; k++) {
+        for (uint32_t i = 0; i < e->count; i++) {
+            const expression_step *it = &e->step[i];
+            if (it->code == EXPRESSION_INPUT) given[it->a] = part_of(c, it->type, in[it->a], k);
+        }
+        c->lanes = register_lanes(&whole);
+        c->split = 0;
+        part[k] = evaluate(c, e, true, given, value);
+        c->lanes = whole.lanes;
+        c->split = whole.split;
+    }
+    return joined(c, e->step[e->count - 1].type, part);
+}
+
+enum { MANY = 2 }; /* `split`, from which on it pays */
+
 uint32_t vector_expression(vector_code *c, const expression *e, bool vector, const uint32_t *in) {
     uint32_t *value = context_allocate(c->out->context, e->count + 1, sizeof *value);
     if (!value) {
         c->out->failed = true;
         return 0;
     }
-    steps s = {c, e, vector, in, value};
-    for (uint32_t i = 0; i < e->count; i++) value[i] = step(&s, &e->step[i]);
-    uint32_t result = e->count ? value[e->count - 1] : 0;
+    bool parts = vector && c->split >= MANY && e->count;
+    uint32_t result = parts ? evaluate_parts(c, e, in, value) : evaluate(c, e, vector, in, value);
     context_release(c->out->context, value);
     return result;
 }
