@@ -1,11 +1,12 @@
 /*
  * Products of matrices by generated register tiles: the walk over the units of their plans. y is cut into panels of
  * columns and these into blocks of rows, each as even as it goes; a panel of w whose columns lie side by side in
- * memory is turned first, into scratch of the thread's own.
+ * memory is turned first, and one that would not stay in the caches copied, into scratch of the thread's own.
  */
 #include "codegen/generated/dot.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/context.h"
 #include "base/parallel.h"
@@ -75,7 +76,7 @@ static dot_arguments matrix_arguments(const job *j, int64_t b) {
                            .columns = inner ? 0 : plan->last_lanes};
 }
 
-/* The arguments moved on to panel p, but for what is turned. */
+/* The arguments moved on to panel p, but for what is in scratch. */
 static void move_to_panel(const dot_plan *plan, dot_arguments *a, int64_t p) {
     bool inner = plan->kind == DOT_INNER;
     int64_t first = p * plan->panels.step * (inner ? 1 : plan->lanes);
@@ -95,6 +96,16 @@ static void turn(const dot_plan *plan, dot_arguments *a, int64_t p, float *panel
     plan->turner(&to, 0, vectors);
     a->w = panel;
     a->w_step = to.y_row;
+}
+
+static void pack(const dot_plan *plan, dot_arguments *a, int64_t p, float *panel) {
+    bool last = p == plan->panels.count - 1;
+    int64_t step = (last ? plan->panels.last : plan->panels.step) * plan->lanes;
+    int64_t columns = least(step, plan->columns - p * plan->panels.step * plan->lanes);
+    for (int64_t k = 0; k < plan->depth; k++)
+        memcpy(panel + k * step, a->w + k * a->w_step, (size_t)columns * sizeof *panel);
+    a->w = panel;
+    a->w_step = step;
 }
 
 /* The arguments moved on by `count` blocks of the usual size; y as far as it is there. */
@@ -150,7 +161,7 @@ static void run_panels(const dot_plan *plan, const dot_arguments *at, int64_t p,
     for (int64_t slice = 0; slice < plan->slices.count; slice++)
         for (int64_t i = p; i < end; i++) {
             dot_arguments a = *at;
-            /* There is one panel if it is turned or not of columns. */
+            /* There is one panel if it is in scratch or not of columns. */
             int64_t columns = (i - p) * plan->panels.step * plan->lanes,
                     depth = slice * plan->slices.step;
             a.x += depth * a.x_depth;
@@ -202,10 +213,13 @@ static void run_group(const job *j, float *panel, held_panel *held, int64_t b, i
     int64_t p = group * plan->groups.step, number = b * plan->groups.count + group;
     dot_arguments a = matrix_arguments(j, b);
     move_to_panel(plan, &a, p);
-    if (plan->turned && (held->of != j || held->number != number)) {
-        turn(plan, &a, p, panel);
+    if (plan->panel_floats && (held->of != j || held->number != number)) {
+        if (plan->turned)
+            turn(plan, &a, p, panel);
+        else
+            pack(plan, &a, p, panel);
         *held = (held_panel){j, number};
-    } else if (plan->turned) {
+    } else if (plan->panel_floats) {
         a.w = panel;
         a.w_step =
             (p == plan->panels.count - 1 ? plan->panels.last : plan->panels.step) * plan->lanes;
@@ -283,7 +297,7 @@ static void run_shares(void *argument, int64_t begin, int64_t end) {
             run_share(all, &all->share[(own + i) % all->shares], panel, &held);
 }
 
-/* A turned panel for each thread. */
+/* A panel for each thread. */
 static size_t scratch_bytes(const tw_context *context, size_t panel) {
     return (size_t)context->threads * panel * sizeof(float);
 }

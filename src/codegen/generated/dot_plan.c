@@ -19,6 +19,9 @@ enum {
     SWEPT_GROUPS = 4,       /* ... or half of it if these groups would be fewer */
     UNIT = 15000,           /* operations that are worth a call of their own */
     HALVED = 16, /* lanes: on many machines such a vector takes as long as two of half its width */
+    PACKED_BLOCKS = 48, /* of a panel, that are worth a copy of it: */
+    PANEL_BYTES = 256 << 10,
+    SECOND_CACHE = 1 << 20,
     GROUP_BYTES =
         256 << 10 /* of panels that are finished together: they stay in the second cache */
 };
@@ -108,6 +111,19 @@ static void swap_sides(dot_plan *plan) {
     plan->y_row = plan->columns;
 }
 
+/*
+ * Whether a thread copies a panel of w first, so that its rows follow one another: where many blocks go over it, and it
+ * would not stay in the second cache, as it is large or its rows, a multiple of a large power of two apart, share few
+ * places there. What is finished at once has panels that are gone over together.
+ */
+static bool is_packed(const dot_plan *plan) {
+    int64_t row = plan->panels.step * plan->lanes * (int64_t)sizeof(float);
+    int64_t apart = plan->w_depth * (int64_t)sizeof(float), power = apart & -apart;
+    bool stays = plan->depth * row <= PANEL_BYTES && plan->depth * power <= SECOND_CACHE;
+    return plan->kind == DOT_OUTER && !plan->turned && !plan->finished && plan->w_column == 1 &&
+           plan->blocks.count >= PACKED_BLOCKS && !stays;
+}
+
 /* Few rows of a large w: whole pages of it are read one after the other, which memory is fastest at. */
 static int64_t choose_slices(dot_plan *plan) {
     int64_t columns = plan->panels.step * plan->lanes, most = SWEPT_COLUMNS / columns;
@@ -137,7 +153,7 @@ static void choose_groups(dot_plan *plan) {
 static void choose_units(dot_plan *plan) {
     double operations = 2.0 * (double)plan->rows * (double)plan->columns * (double)plan->depth;
     /* Of two panels each thread would have one, and fetch ahead into the other's results. */
-    plan->across = plan->kind == DOT_OUTER && !plan->turned && plan->groups.count == 2;
+    plan->across = plan->kind == DOT_OUTER && !plan->panel_floats && plan->groups.count == 2;
     plan->strips = plan->across ? 1 : plan->groups.count;
     int64_t strips = plan->batch * plan->strips, parts = (DOT_UNITS + strips - 1) / strips;
     double most = operations / (double)plan->strips / UNIT;
@@ -176,11 +192,12 @@ static bool choose(dot_plan *plan) {
     } else {
         if (plan->lanes == HALVED && plan->columns <= HALVED / 2) plan->lanes /= 2;
         choose_outer(plan);
+        plan->packed = is_packed(plan);
     }
     plan->last_lanes = (plan->columns - 1) % plan->lanes + 1;
+    plan->panel_floats = plan->turned || plan->packed ? panel_floats(plan) : 0;
     choose_groups(plan);
     choose_units(plan);
-    plan->panel_floats = plan->turned ? panel_floats(plan) : 0;
     return true;
 }
 

@@ -27,8 +27,9 @@ typedef struct dot_plan {
     int64_t x_row, x_depth, w_depth, w_column, y_row;
     dot_kind kind; /* not DOT_TURN */
     bool swapped;  /* x and w: one column is one row */
-    bool turned;
-    bool across; /* a unit goes through all panels */
+    bool turned;   /* panels of w, to scratch of the thread's own */
+    bool packed;   /* ... copied there */
+    bool across;   /* a unit goes through all panels */
     int lanes;
     int64_t last_lanes; /* of the last vector of columns */
     /* DOT_OUTER: panels of vectors of columns, blocks of rows. DOT_INNER: panels of rows, blocks of
@@ -41,7 +42,7 @@ typedef struct dot_plan {
     int64_t parts;   /* of the blocks of a strip, a unit each */
     dot_kernel kernel[2][2], turner; /* [last panel][last block] */
     dot_kernel adding[2];            /* [last panel] */
-    size_t panel_floats;             /* of a turned panel */
+    size_t panel_floats;             /* of a turned or packed panel; else 0 */
     int64_t units;
     double
         work; /* what is read once counts too: a multiply-add is cheaper than its operand from memory */
