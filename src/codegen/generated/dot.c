@@ -67,7 +67,7 @@ static dot_arguments matrix_arguments(const job *j, int64_t b) {
     bool inner = plan->kind == DOT_INNER;
     return (dot_arguments){.x = j->x + batch_offset(m, x_stride, b),
                            .w = j->w + batch_offset(m, w_stride, b),
-                           .y = j->y ? j->y + b * plan->rows * plan->columns : NULL,
+                           .y = j->y ? j->y + b * plan->rows * (plan->columns + plan->rest) : NULL,
                            .depth = plan->depth,
                            .x_row = plan->x_row,
                            .x_depth = plan->x_depth,
@@ -84,26 +84,28 @@ static void move_to_panel(const dot_plan *plan, dot_arguments *a, int64_t p) {
     if (a->y) a->y += inner ? first * plan->y_row : first;
 }
 
-static void turn(const dot_plan *plan, dot_arguments *a, int64_t p, float *panel) {
-    bool last = p == plan->panels.count - 1;
-    int64_t vectors = last ? plan->panels.last : plan->panels.step;
+static void turn(const dot_plan *plan, const dot_arguments *a, int64_t columns, int64_t step,
+                 float *panel) {
     dot_arguments to = *a;
     to.y = panel;
-    to.y_row = vectors * plan->lanes;
+    to.y_row = step;
     to.w_step = plan->w_column;
-    to.columns = plan->columns - p * plan->panels.step * plan->lanes;
-    if (to.columns > to.y_row) to.columns = to.y_row;
-    plan->turner(&to, 0, vectors);
-    a->w = panel;
-    a->w_step = to.y_row;
+    to.columns = columns;
+    plan->turner(&to, 0, step / plan->lanes);
 }
 
-static void pack(const dot_plan *plan, dot_arguments *a, int64_t p, float *panel) {
+static void pack(const dot_plan *plan, const dot_arguments *a, int64_t columns, int64_t step,
+                 float *panel) {
+    for (int64_t k = 0; k < plan->depth; k++)
+        memcpy(panel + k * step, a->w + k * a->w_step, (size_t)columns * sizeof *panel);
+}
+
+/* w is in the thread's scratch from here on, after it was put there. */
+static void use_panel(const dot_plan *plan, dot_arguments *a, int64_t p, float *panel, bool fills) {
     bool last = p == plan->panels.count - 1;
     int64_t step = (last ? plan->panels.last : plan->panels.step) * plan->lanes;
     int64_t columns = least(step, plan->columns - p * plan->panels.step * plan->lanes);
-    for (int64_t k = 0; k < plan->depth; k++)
-        memcpy(panel + k * step, a->w + k * a->w_step, (size_t)columns * sizeof *panel);
+    if (fills) (plan->turned ? turn : pack)(plan, a, columns, step, panel);
     a->w = panel;
     a->w_step = step;
 }
@@ -206,24 +208,64 @@ typedef struct held_panel {
     int64_t number;
 } held_panel;
 
+/* The columns of the rest, one after the other. */
+static void copy_rest(const dot_plan *plan, const dot_arguments *a, float *to) {
+    const float *from = a->w + plan->columns;
+    for (int64_t i = 0; i < plan->rest; i++, from++, to += plan->depth)
+        for (int64_t k = 0; k < plan->depth; k++) to[k] = from[k * a->w_step];
+}
+
+static void run_rest_rows(const dot_plan *plan, dot_arguments a, int64_t rows) {
+    for (; rows >= DOT_REST_ROWS; rows -= DOT_REST_ROWS) {
+        plan->resting[0](&a, 0, 1);
+        a.x += DOT_REST_ROWS * a.x_row;
+        a.y += DOT_REST_ROWS * a.y_row;
+    }
+    if (rows) plan->resting[1](&a, 0, 1);
+}
+
+/* The rest of these rows of matrix b, at which `at` stands; `copy` has its part of w. */
+static void run_rest(const job *j, const dot_arguments *at, int64_t b, int64_t row, int64_t rows,
+                     const float *copy) {
+    _Alignas(64) float numbers[DOT_BLOCK_FLOATS];
+    const dot_plan *plan = j->plan;
+    int64_t most = DOT_BLOCK_FLOATS / plan->rest / DOT_REST_ROWS * DOT_REST_ROWS;
+    dot_arguments a = *at;
+    a.w = copy;
+    a.w_step = plan->depth;
+    a.x += row * a.x_row;
+    if (!j->finish) {
+        a.y += row * a.y_row + plan->columns;
+        run_rest_rows(plan, a, rows);
+        return;
+    }
+    a.y = numbers;
+    a.y_row = plan->rest;
+    for (int64_t some; rows > 0; rows -= some, row += some, a.x += some * a.x_row) {
+        some = least(rows, most);
+        run_rest_rows(plan, a, some);
+        const dot_block block = {b * plan->rows + row, some, plan->columns, plan->rest, plan->rest};
+        j->finish->take(j->finish->state, &block, numbers);
+    }
+}
+
 /* Blocks first..first+count-1 of a group's panels, of matrix b. */
 static void run_group(const job *j, float *panel, held_panel *held, int64_t b, int64_t group,
                       int64_t first, int64_t count) {
     const dot_plan *plan = j->plan;
     int64_t p = group * plan->groups.step, number = b * plan->groups.count + group;
     dot_arguments a = matrix_arguments(j, b);
-    move_to_panel(plan, &a, p);
-    if (plan->panel_floats && (held->of != j || held->number != number)) {
-        if (plan->turned)
-            turn(plan, &a, p, panel);
-        else
-            pack(plan, &a, p, panel);
-        *held = (held_panel){j, number};
-    } else if (plan->panel_floats) {
-        a.w = panel;
-        a.w_step =
-            (p == plan->panels.count - 1 ? plan->panels.last : plan->panels.step) * plan->lanes;
+    bool fills = plan->panel_floats && (held->of != j || held->number != number);
+    if (fills) *held = (held_panel){j, number};
+    if (plan->rest) {
+        if (fills) copy_rest(plan, &a, panel);
+        int64_t row = first * plan->blocks.step;
+        if (group == plan->groups.count - 1)
+            run_rest(j, &a, b, row, least(count * plan->blocks.step, plan->rows - row), panel);
+        fills = false;
     }
+    move_to_panel(plan, &a, p);
+    if (plan->turned || plan->packed) use_panel(plan, &a, p, panel, fills);
     if (j->finish) {
         finish_group(j, &a, b, group, first, count);
         return;

@@ -12,6 +12,9 @@ enum {
     INNER_ROWS = 4,
     INNER_MOST = 8, /* up to so many rows w is not worth turning, if it is not shallow: */
     SHALLOW = 128,
+    REST_VECTORS = 3, /* fewer, of which one less is worth the rest's own sums */
+    REST_ROWS = 16,
+    REST_WORK = 32768,
     INNER_WIDTH = 4,
     SWEPT_BYTES = 16 << 20, /* of w, from which on it comes from memory: */
     SWEPT_DEPTH = 16,       /* ... it is gone over so many of its rows at a time, */
@@ -170,6 +173,31 @@ static size_t panel_floats(const dot_plan *plan) {
     return (size_t)(depth * plan->panels.step * plan->lanes);
 }
 
+/* Few columns past whole vectors, or past half of one: a vector of their own would be mostly empty. */
+static int64_t rest_of(const dot_plan *plan) {
+    bool half = plan->lanes == HALVED && plan->columns < HALVED;
+    int64_t whole = half ? HALVED / 2 : plan->lanes, rest = plan->columns % whole;
+    bool few = rest <= INNER_WIDTH && plan->columns > whole && plan->columns < REST_VECTORS * whole;
+    bool along = plan->x_depth == 1 && plan->w_column == 1 && plan->depth >= SHALLOW;
+    /* A half costs little more than the rest does where there are few sums of each column. */
+    int64_t least = half ? REST_WORK * rest : REST_ROWS * plan->depth;
+    return few && along && plan->rows * plan->depth >= least ? rest : 0;
+}
+
+/* The rest takes a few rows at a time, so blocks are of whole such. */
+static void choose_with_rest(dot_plan *plan) {
+    choose_outer(plan);
+    plan->blocks.step = plan->blocks.step / DOT_REST_ROWS * DOT_REST_ROWS;
+    if (plan->blocks.step < DOT_REST_ROWS) plan->blocks.step = DOT_REST_ROWS;
+    plan->blocks.count = (plan->rows + plan->blocks.step - 1) / plan->blocks.step;
+    plan->blocks.last = plan->rows - (plan->blocks.count - 1) * plan->blocks.step;
+}
+
+static size_t scratch_floats(const dot_plan *plan) {
+    if (plan->rest) return (size_t)(plan->rest * plan->depth);
+    return plan->turned || plan->packed ? panel_floats(plan) : 0;
+}
+
 static bool choose(dot_plan *plan) {
     plan->lanes = plan->target->vector_bytes / 4;
     if (plan->depth > PRODUCT_DEPTH || plan->depth < 1) return false;
@@ -190,12 +218,17 @@ static bool choose(dot_plan *plan) {
         plan->blocks.step = plan->columns < INNER_WIDTH ? plan->columns : INNER_WIDTH;
         plan->blocks.last = plan->columns - (plan->blocks.count - 1) * plan->blocks.step;
     } else {
+        plan->rest = plan->turned ? 0 : rest_of(plan);
+        plan->columns -= plan->rest;
         if (plan->lanes == HALVED && plan->columns <= HALVED / 2) plan->lanes /= 2;
-        choose_outer(plan);
-        plan->packed = is_packed(plan);
+        if (plan->rest)
+            choose_with_rest(plan);
+        else
+            choose_outer(plan);
+        plan->packed = !plan->rest && is_packed(plan);
     }
     plan->last_lanes = (plan->columns - 1) % plan->lanes + 1;
-    plan->panel_floats = plan->turned || plan->packed ? panel_floats(plan) : 0;
+    plan->panel_floats = scratch_floats(plan);
     choose_groups(plan);
     choose_units(plan);
     return true;
@@ -228,6 +261,15 @@ tw_status dot_plan_kernels(tw_context *context, dot_plan *plan) {
         form[n].adds = true;
         to[n++] = &plan->adding[last];
     }
+    for (int last = 0; last < 2 && plan->rest; last++) {
+        int64_t rows = last ? plan->rows % DOT_REST_ROWS : DOT_REST_ROWS;
+        if (!rows) continue;
+        form[n] = (dot_form){.kind = DOT_INNER,
+                             .lanes = plan->target->vector_bytes / 4,
+                             .rows = (int)rows,
+                             .width = (int)plan->rest};
+        to[n++] = &plan->resting[last];
+    }
     if (plan->turned) {
         form[n] = (dot_form){.kind = DOT_TURN, .lanes = plan->lanes, .rows = 1, .width = 1};
         to[n++] = &plan->turner;
@@ -249,7 +291,7 @@ tw_status dot_plan_shape(tw_context *context, const matrix_product *m, bool fini
         plan->target = NULL;
         return TW_ERR_UNSUPPORTED;
     }
-    plan->work =
-        (double)(plan->batch * plan->columns * plan->depth) * (2.0 * (double)plan->rows + 16);
+    plan->work = (double)(plan->batch * (plan->columns + plan->rest) * plan->depth) *
+                 (2.0 * (double)plan->rows + 16);
     return TW_OK;
 }

@@ -9,7 +9,8 @@
 #include "ops/product.h"
 
 enum {
-    DOT_UNITS = 32,          /* of a product, so that threads end together */
+    DOT_UNITS = 32, /* of a product, so that threads end together */
+    DOT_REST_ROWS = 4,
     DOT_BLOCK_FLOATS = 8192, /* of y, that are finished at a time: they stay in the nearest cache */
 };
 
@@ -29,6 +30,7 @@ typedef struct dot_plan {
     bool swapped;  /* x and w: one column is one row */
     bool turned;   /* panels of w, to scratch of the thread's own */
     bool packed;   /* ... copied there */
+    int64_t rest;  /* columns after `columns`, as sums along the depth from a copy of w's */
     bool across;   /* a unit goes through all panels */
     int lanes;
     int64_t last_lanes; /* of the last vector of columns */
@@ -42,7 +44,8 @@ typedef struct dot_plan {
     int64_t parts;   /* of the blocks of a strip, a unit each */
     dot_kernel kernel[2][2], turner; /* [last panel][last block] */
     dot_kernel adding[2];            /* [last panel] */
-    size_t panel_floats;             /* of a turned or packed panel; else 0 */
+    dot_kernel resting[2];           /* of DOT_REST_ROWS rows; of the last ones */
+    size_t panel_floats;             /* of a turned or packed panel, or of the rest; else 0 */
     int64_t units;
     double
         work; /* what is read once counts too: a multiply-add is cheaper than its operand from memory */

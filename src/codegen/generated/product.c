@@ -91,7 +91,7 @@ tw_status generated_product_prepare(const generated *g, const tw_signature *dot,
     if (status) return status == TW_ERR_UNSUPPORTED ? TW_OK : status;
     for (int axis = 0; axis < inner; axis++) outer *= extent[axis];
     int64_t rows = plan->halved ? plan->rows : plan->batch * plan->rows;
-    *blocks = outer == rows && extent[inner] == plan->columns;
+    *blocks = outer == rows && extent[inner] == plan->columns + plan->rest;
     return TW_OK;
 }
 
