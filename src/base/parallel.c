@@ -3,6 +3,9 @@
 #include "base/parallel.h"
 
 #include <sched.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <unistd.h>
 
 #ifdef TW_THREADS_OPENMP
 #include <omp.h>
@@ -58,24 +61,30 @@ static void run_by_workers(tw_context *context, const job *job) {
     workers_wait(context->workers, job->parts - 1);
 }
 
-/* Threads inherit the processors that their maker is bound to; OpenMP's know where they belong. */
-static bool bound_to_fewer(int threads) {
-#ifdef CPU_COUNT
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < threads;
-#else
-    (void)threads;
-    return false;
-#endif
-}
-
 static int threads_of(const tw_context *context) {
     return context->threads < MOST_THREADS ? context->threads : MOST_THREADS;
 }
 
+/* Processors that this thread may run on. */
+static int processors(void) {
+#ifdef CPU_COUNT
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* What users of OpenMP know: others want the processors while a thread waits. */
+static bool waits_passively(void) {
+    const char *policy = getenv("OMP_WAIT_POLICY");
+    return policy && strcasecmp(policy, "passive") == 0;
+}
+
 bool parallel_start(tw_context *context) {
-    context->workers = workers_new(context, threads_of(context) - 1);
-    if (bound_to_fewer(context->threads)) parallel_by_openmp(context);
+    int threads = threads_of(context), here = processors();
+    context->workers = workers_new(context, threads - 1, threads <= here && !waits_passively());
+    /* Bound: threads of ours would be so too, and OpenMP's know where they belong. */
+    if (here < threads && here < sysconf(_SC_NPROCESSORS_ONLN)) parallel_by_openmp(context);
     return context->workers != NULL;
 }
 

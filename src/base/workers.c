@@ -1,9 +1,8 @@
 /*
- * One mailbox for each worker, in a line of cache of its own: the caller writes a range and a new
- * ticket, the worker writes the ticket back when it is done. Whoever waits looks at the ticket for
- * a while, since that costs 0.1 us for both ways, and then sleeps at a semaphore; the while gets
- * shorter each time that it was in vain, so that threads without a processor don't wait for one another
- * by keeping others off theirs.
+ * One mailbox for each worker, in a line of cache of its own: the caller writes a range and a new ticket, the worker
+ * writes the ticket back when it is done. Whoever waits looks at the ticket for some milliseconds, since that costs
+ * 0.1 us for both ways, and then sleeps at a semaphore. Two threads on one processor need that long to be told apart:
+ * the system moves the one that waits for its turn, but none that sleeps or ran just before.
  */
 #include "base/workers.h"
 
@@ -16,7 +15,7 @@
 
 #include "base/context.h"
 
-enum { CACHE_LINE = 64, LEAST_LOOKS = 64, MOST_LOOKS = 32768 }; /* some 1.5 us, and 1 ms */
+enum { CACHE_LINE = 64, MANY_LOOKS = 100000, FEW_LOOKS = 64 };
 
 typedef struct waiter {
     _Alignas(CACHE_LINE) atomic_bool asleep;
@@ -41,8 +40,8 @@ struct workers {
     worker at[];
 };
 
-static void waiter_start(waiter *w) {
-    w->looks = MOST_LOOKS;
+static void waiter_start(waiter *w, bool patient) {
+    w->looks = patient ? MANY_LOOKS : FEW_LOOKS;
     sem_init(&w->bell, 0, 0);
 }
 
@@ -60,13 +59,9 @@ static void sleep_at(waiter *me) {
 
 static void wait_until(waiter *me, atomic_uint *word, unsigned value) {
     for (int i = 0; i < me->looks; i++) {
-        if (atomic_load_explicit(word, memory_order_acquire) == value) {
-            if (me->looks < MOST_LOOKS) me->looks *= 2;
-            return;
-        }
+        if (atomic_load_explicit(word, memory_order_acquire) == value) return;
         pause_processor();
     }
-    if (me->looks > LEAST_LOOKS) me->looks /= 2;
     while (atomic_load(word) != value) {
         atomic_exchange(&me->asleep, true); /* and see what came before the last ring */
         /* Who took the mark away rings, so there is a ring to wait for. */
@@ -90,17 +85,17 @@ static void *work(void *argument) {
     }
 }
 
-workers *workers_new(tw_context *context, int count) {
+workers *workers_new(tw_context *context, int count, bool patient) {
     workers *made = context_allocate_aligned(
         context, sizeof *made + (size_t)(count > 0 ? count : 0) * sizeof made->at[0]);
     if (!made) return NULL;
     memset(made, 0, sizeof *made);
     made->count = count;
-    waiter_start(&made->caller);
+    waiter_start(&made->caller, patient);
     for (int i = 0; i < count; i++) {
         memset(&made->at[i], 0, sizeof made->at[i]);
         made->at[i].caller = &made->caller;
-        waiter_start(&made->at[i].waiter);
+        waiter_start(&made->at[i].waiter, patient);
     }
     return made;
 }

@@ -8,9 +8,10 @@
 
 typedef void (*parallel_body)(void *argument, int64_t begin, int64_t end);
 
-/* `count` workers of one caller, 0 and more; NULL: no memory. Each thread starts with its first range. */
+/* `count` workers of one caller, 0 and more; NULL: no memory. Each thread starts with its first range. Patient ones, and
+ * their caller, keep their processors for some milliseconds while they wait for one another. */
 typedef struct workers workers;
-workers *workers_new(tw_context *context, int count);
+workers *workers_new(tw_context *context, int count, bool patient);
 void workers_free(tw_context *context, workers *workers);
 
 /*
