@@ -84,7 +84,9 @@ typedef struct tw_context tw_context;
 
 /* Zero, or NULL for the whole struct, is the default of each field. */
 typedef struct tw_context_opts {
-    int threads; /* default: as many as the machine has cores */
+    /* Default: as many as the machine has cores. A thread without work looks for some for a few milliseconds; with
+     * OMP_WAIT_POLICY=passive, or where there are more threads than cores, it sleeps at once. */
+    int threads;
     /* Memory: allocate(user, NULL, n) is malloc, (p, n) realloc, (p, 0) free. Default: the C library's, with
      * huge pages asked for where a tensor or a program takes 4 MiB and more. */
     void *(*allocate)(void *user, void *old, size_t bytes);
