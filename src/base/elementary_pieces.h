@@ -1,8 +1,8 @@
 /*
  * tanh and erf in 32 pieces, polynomials of degree 5 in d, the distance from a point of the piece: row k has the
- * coefficients of d^k, the last one also those of d^5, in the lower half of its bits; they are the upper half of a
- * float. To look two numbers up at once is worth their 8 bits of precision. Which piece a number is in, and what is special about the one at 0, is in base/elementary.h. Made by
- * `scripts/fit_elementary.py --pieces`.
+ * coefficients of d^k. The last row also has those of d^5, in the lower half of its bits, as the upper half of a float:
+ * looking up two numbers at once is worth what that costs of their precision. Which piece a number is in, and what is
+ * special about erf's, is in base/elementary.h. Made by `scripts/fit_elementary.py --pieces`.
  */
 #ifndef BASE_ELEMENTARY_PIECES_H
 #define BASE_ELEMENTARY_PIECES_H
