@@ -1,6 +1,9 @@
 /* Memory, errors and owned objects of a context. */
 #include "base/context.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +41,14 @@ void *context_allocate(tw_context *context, size_t count, size_t size) {
 
 void context_release(tw_context *context, void *memory) {
     if (memory) raw_resize(context, memory, 0);
+}
+
+void context_give_back(tw_context *context) {
+#ifdef __GLIBC__
+    if (!context->opts.allocate) malloc_trim(0);
+#else
+    (void)context;
+#endif
 }
 
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20, HUGE_PAGES_FROM = 2 * HUGE_PAGE };

@@ -65,6 +65,9 @@ void context_release(tw_context *context, void *memory);
 void *context_allocate_aligned(tw_context *context, size_t bytes);
 void context_release_aligned(tw_context *context, void *memory);
 
+/* What was released lately goes back to the system, where the C library would keep it for later. */
+void context_give_back(tw_context *context);
+
 /* Records the latest failure and gives `status` back. */
 tw_status context_error(tw_context *context, tw_status status, const char *format, ...)
     TW_PRINTF(3, 4);

@@ -146,6 +146,7 @@ static tw_program *compile(tw_graph *graph, int n_in, const tw_value *in, int n_
     else
         program = fit(graph, n_in, ids, n_out, opts);
     context_release(context, ids);
+    context_give_back(context); /* passes take more than most programs, and seldom run again */
     return program;
 }
 
