@@ -1,10 +1,12 @@
-/* Checked sizes, hashes, counter-based random numbers. */
+/* The smaller number, checked sizes, hashes, counter-based random numbers. */
 #ifndef BASE_NUMBER_H
 #define BASE_NUMBER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* False on overflow, when *out is not to be used. */
 static inline bool checked_mul(int64_t a, int64_t b, int64_t *out) {

@@ -86,8 +86,8 @@ static void *work(void *argument) {
 }
 
 workers *workers_new(tw_context *context, int count, bool patient) {
-    workers *made = context_allocate_aligned(
-        context, sizeof *made + (size_t)(count > 0 ? count : 0) * sizeof made->at[0]);
+    workers *made =
+        context_allocate_aligned(context, sizeof *made + (size_t)count * sizeof made->at[0]);
     if (!made) return NULL;
     memset(made, 0, sizeof *made);
     made->count = count;

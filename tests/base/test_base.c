@@ -85,6 +85,7 @@ static void parallel_calls_nest(void **state) {
 static void threads_wake_up(void **state) {
     static const struct timespec pause = {0, 20000000};
     (void)state;
+    setenv("OMP_WAIT_POLICY", "active", 1); /* the tests are told to be passive */
     for (int threads = 2; threads <= 9; threads += 7) {
         tw_context *context = tw_context_new(&(tw_context_opts){.threads = threads});
         for (int round = 0; round < 8; round++) {
@@ -98,6 +99,7 @@ static void threads_wake_up(void **state) {
         }
         tw_context_free(context);
     }
+    setenv("OMP_WAIT_POLICY", "passive", 1);
 }
 
 static void many_calls_follow_one_another(void **state) {

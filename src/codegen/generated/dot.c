@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/context.h"
+#include "base/number.h"
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "codegen/generated/halves.h"
@@ -19,8 +20,6 @@ enum {
     MOST_SHARES = 128,
     FETCHES = 512 /* lines of a tile */
 };
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 typedef struct job {
     const dot_plan *plan;
@@ -182,7 +181,6 @@ static void finish_group(const job *j, const dot_arguments *at, int64_t b, int64
     _Alignas(64) float numbers[DOT_BLOCK_FLOATS];
     const void *line[FETCHES];
     const dot_plan *plan = j->plan;
-    bool fetches = plan->kind == DOT_OUTER && plan->fetching && plan->slices.count == 1;
     int64_t begin = group * plan->groups.step,
             end = least(begin + plan->groups.step, plan->groups.extent);
     dot_block one = block_at(plan, b, begin, end - begin, first, 1);
@@ -196,7 +194,7 @@ static void finish_group(const job *j, const dot_arguments *at, int64_t b, int64
         a.y = numbers;
         a.y_row = all.step;
         a.fetch = line;
-        a.last_fetch = (fetches ? lines_of(j, b, begin, first, some, line) : 0) - 1;
+        a.last_fetch = (plan->fetching ? lines_of(j, b, begin, first, some, line) : 0) - 1;
         run_panels(plan, &a, begin, end, first, some);
         j->finish->take(j->finish->state, &all, numbers);
     }

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "base/number.h"
 #include "codegen/generated/halves.h"
 
 enum {
@@ -12,9 +13,9 @@ enum {
     INNER_ROWS = 4,
     INNER_MOST = 8, /* up to so many rows w is not worth turning, if it is not shallow: */
     SHALLOW = 128,
-    REST_VECTORS = 3, /* fewer, of which one less is worth the rest's own sums */
-    REST_ROWS = 16,
-    REST_WORK = 32768,
+    REST_VECTORS = 3,  /* fewer, of which one less is worth the rest's own sums */
+    REST_ROWS = 16,    /* ... for so many rows */
+    REST_WORK = 32768, /* ... or elements of x, for each column past half a vector */
     INNER_WIDTH = 4,
     SWEPT_BYTES = 16 << 20, /* of w, from which on it comes from memory: */
     SWEPT_DEPTH = 16,       /* ... it is gone over so many of its rows at a time, */
@@ -23,20 +24,19 @@ enum {
     UNIT = 15000,           /* operations that are worth a call of their own */
     HALVED = 16, /* lanes: on many machines such a vector takes as long as two of half its width */
     PACKED_BLOCKS = 48, /* of a panel, that are worth a copy of it: */
-    PANEL_BYTES = 256 << 10,
     SECOND_CACHE = 1 << 20,
-    GROUP_BYTES =
-        256 << 10 /* of panels that are finished together: they stay in the second cache */
+    PANEL_BYTES = 256 << 10 /* of panels that are gone over together or often: they stay there */
 };
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static division cut(int64_t extent, int64_t step) {
+    int64_t count = (extent + step - 1) / step;
+    return (division){extent, step, count, extent - (count - 1) * step};
+}
 
+/* In as few blocks of at most so many as it goes, which are even. */
 static division divide(int64_t extent, int64_t most) {
-    division d = {.extent = extent, .count = (extent + most - 1) / most};
-    d.step = (extent + d.count - 1) / d.count;
-    d.count = (extent + d.step - 1) / d.step;
-    d.last = extent - (d.count - 1) * d.step;
-    return d;
+    int64_t count = (extent + most - 1) / most;
+    return cut(extent, (extent + count - 1) / count);
 }
 
 static int most_rows(const machine_target *target, int64_t width) {
@@ -141,7 +141,7 @@ static int64_t choose_slices(dot_plan *plan) {
 /* Panels whose results are finished together: what is read and written with them then lies side by side. */
 static int64_t finished_together(const dot_plan *plan) {
     if (plan->kind != DOT_OUTER || plan->turned) return 1;
-    return GROUP_BYTES / (plan->depth * plan->panels.step * plan->lanes * (int64_t)sizeof(float));
+    return PANEL_BYTES / (plan->depth * plan->panels.step * plan->lanes * (int64_t)sizeof(float));
 }
 
 static void choose_groups(dot_plan *plan) {
@@ -180,17 +180,15 @@ static int64_t rest_of(const dot_plan *plan) {
     bool few = rest <= INNER_WIDTH && plan->columns > whole && plan->columns < REST_VECTORS * whole;
     bool along = plan->x_depth == 1 && plan->w_column == 1 && plan->depth >= SHALLOW;
     /* A half costs little more than the rest does where there are few sums of each column. */
-    int64_t least = half ? REST_WORK * rest : REST_ROWS * plan->depth;
-    return few && along && plan->rows * plan->depth >= least ? rest : 0;
+    int64_t worth = half ? REST_WORK * rest : REST_ROWS * plan->depth;
+    return few && along && plan->rows * plan->depth >= worth ? rest : 0;
 }
 
 /* The rest takes a few rows at a time, so blocks are of whole such. */
 static void choose_with_rest(dot_plan *plan) {
     choose_outer(plan);
-    plan->blocks.step = plan->blocks.step / DOT_REST_ROWS * DOT_REST_ROWS;
-    if (plan->blocks.step < DOT_REST_ROWS) plan->blocks.step = DOT_REST_ROWS;
-    plan->blocks.count = (plan->rows + plan->blocks.step - 1) / plan->blocks.step;
-    plan->blocks.last = plan->rows - (plan->blocks.count - 1) * plan->blocks.step;
+    int64_t some = plan->blocks.step / DOT_REST_ROWS;
+    plan->blocks = cut(plan->rows, (some ? some : 1) * DOT_REST_ROWS);
 }
 
 static size_t scratch_floats(const dot_plan *plan) {
@@ -213,10 +211,8 @@ static bool choose(dot_plan *plan) {
     }
     if (plan->kind == DOT_INNER) {
         plan->panels = divide(plan->rows, INNER_ROWS);
-        plan->blocks = divide(plan->columns, INNER_WIDTH);
-        /* Blocks of four: a rest is rarer than with even ones. */
-        plan->blocks.step = plan->columns < INNER_WIDTH ? plan->columns : INNER_WIDTH;
-        plan->blocks.last = plan->columns - (plan->blocks.count - 1) * plan->blocks.step;
+        /* Of four: a shorter one is rarer than with even ones. */
+        plan->blocks = cut(plan->columns, least(plan->columns, INNER_WIDTH));
     } else {
         plan->rest = plan->turned ? 0 : rest_of(plan);
         plan->columns -= plan->rest;
@@ -231,6 +227,7 @@ static bool choose(dot_plan *plan) {
     plan->panel_floats = scratch_floats(plan);
     choose_groups(plan);
     choose_units(plan);
+    plan->fetching = plan->fetching && plan->kind == DOT_OUTER && plan->slices.count == 1;
     return true;
 }
 
@@ -244,7 +241,7 @@ static dot_form form_of(const dot_plan *plan, int last_panel, int last_block) {
                       .rows = block,
                       .width = panel,
                       .masked = last_panel && plan->columns % plan->lanes,
-                      .fetches = plan->finished && plan->fetching && plan->slices.count == 1};
+                      .fetches = plan->fetching};
 }
 
 tw_status dot_plan_kernels(tw_context *context, dot_plan *plan) {

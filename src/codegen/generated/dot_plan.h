@@ -23,7 +23,7 @@ typedef struct dot_plan {
     const machine_target *target; /* NULL: tiles don't serve */
     matrix_product m;
     bool halved;             /* m has the two halves of the product (generated/halves.h) */
-    bool finished, fetching; /* by a dot_finish, which has a `fetch` */
+    bool finished, fetching; /* by a dot_finish; what it reads is fetched */
     int64_t batch, rows, columns, depth;
     int64_t x_row, x_depth, w_depth, w_column, y_row;
     dot_kind kind; /* not DOT_TURN */

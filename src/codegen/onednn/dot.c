@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/context.h"
+#include "base/number.h"
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "codegen/onednn/onednn.h"
@@ -27,8 +28,6 @@ static cut make_cut(int64_t extent, int64_t pieces, int64_t unit) {
     c.pieces = (int)((extent + c.step - 1) / c.step);
     return c;
 }
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 enum { MOST_PIECES = 32, MOST_DEPTH = 16, FEW_PIECES = 8 };
 

@@ -48,7 +48,8 @@ int onednn_threads(const tw_context *context);
 
 typedef struct onednn_primitive onednn_primitive;
 /* From the cache, or made, with `slots` sets of arguments at least. TW_ERR_UNSUPPORTED, without a
- * message, where the library has nothing better than plain loops. */
+ * message, where the library has nothing better than plain loops. One of several threads takes the context over to
+ * OpenMP (base/parallel.h). */
 tw_status onednn_get(tw_context *context, const onednn_key *key, int slots, onednn_primitive **out);
 
 /* Forgets all primitives if there are many; before a call, as it ends what onednn_get gave. */
