@@ -2,8 +2,9 @@
  * Products of matrices, one by one: microseconds by the library (oneDNN) and by generated code, and which
  * of them the choice takes. For setting the choice; bench/compare has the figures against others.
  *
- * usage: bench_product [THREADS [VECTOR-BYTES]]
- * prints, for each shape: batch x (rows, depth, columns), layouts, microseconds by the library, by generated
+ * usage: bench_product [THREADS [VECTOR-BYTES [SHAPE...]]]
+ * A SHAPE is BATCHxROWSxDEPTHxCOLUMNS and two letters, as 1x128x784x512nn: n or t (transposed) for each operand; without
+ * one, those below. Prints, for each shape: batch x (rows, depth, columns), layouts, microseconds by the library, by generated
  * code and by what the choice takes, its GFLOP/s, and its time over the library's. Last, the geometric mean
  * and the worst of these ratios.
  */
@@ -128,6 +129,18 @@ static bool try_shape(tw_context *context, const shape *s, double *sum, double *
     return good;
 }
 
+static bool read_shape(const char *word, shape *s) {
+    long batch, rows, depth, columns;
+    int end = 0;
+    int n =
+        sscanf(word, "%ldx%ldx%ldx%ld%c%c%n", &batch, &rows, &depth, &columns, &s->a, &s->b, &end);
+    s->batch = batch;
+    s->rows = rows;
+    s->depth = depth;
+    s->columns = columns;
+    return n == 6 && !word[end];
+}
+
 int main(int count, char **words) {
     int threads = count > 1 ? atoi(words[1]) : 2;
     int vectors = count > 2 ? atoi(words[2]) : 0;
@@ -136,11 +149,16 @@ int main(int count, char **words) {
     bool good = context != NULL;
     double sum = 0, worst = 0;
     printf("batch x (rows, depth, columns) layouts; us by oneDNN, by tiles, by the choice\n");
-    for (size_t i = 0; good && i < sizeof shapes / sizeof *shapes; i++)
-        good = try_shape(context, &shapes[i], &sum, &worst);
-    if (good)
-        printf("RESULT product mean=%.2f worst=%.2f\n",
-               exp(sum / (double)(sizeof shapes / sizeof *shapes)), worst);
+    int n = count > 3 ? count - 3 : (int)(sizeof shapes / sizeof *shapes);
+    for (int i = 0; good && i < n; i++) {
+        shape one = shapes[0];
+        if (count > 3 && !read_shape(words[i + 3], &one)) {
+            fprintf(stderr, "bench_product: %s is no shape\n", words[i + 3]);
+            return 2;
+        }
+        good = try_shape(context, count > 3 ? &one : &shapes[i], &sum, &worst);
+    }
+    if (good) printf("RESULT product mean=%.2f worst=%.2f\n", exp(sum / n), worst);
     if (!good) fprintf(stderr, "bench_product: %s\n", tw_message(context));
     tw_context_free(context);
     return !good;

@@ -16,7 +16,7 @@ int dot_chains(const dot_form *form) {
 typedef struct tile {
     text out;
     const dot_form *form;
-    int lanes, chains;
+    int lanes, chains, registers;
 } tile;
 
 #define LINE(...) text_add(&t->out, "  " __VA_ARGS__)
@@ -85,16 +85,15 @@ static void write_phis(tile *t, const char *label, const char *before, const cha
     }
 }
 
-/* Sums of chain u: %s.BODY = x * w + %s.LABEL, for names x.BODY.U.ROW and w.BODY.U.COLUMN. */
-static void write_products(tile *t, const char *label, const char *body, int u) {
+/* Sums of chain u, row i: %s.BODY = x * w + %s.LABEL, for names x.BODY.U.ROW and w.BODY.U.COLUMN. */
+static void write_row_products(tile *t, const char *label, const char *body, int u, int i) {
     int n = t->lanes;
-    for (int i = 0; i < t->form->rows; i++)
-        for (int v = 0; v < t->form->width; v++) {
-            int s = (u * t->form->rows + i) * t->form->width + v;
-            LINE("%%s%d.%s = call <%d x float> @llvm.fma.v%df32(<%d x float> %%x.%s.%d.%d, <%d x "
-                 "float> %%w.%s.%d.%d, <%d x float> %%s%d.%s)\n",
-                 s, body, n, n, n, body, u, i, n, body, u, v, n, s, label);
-        }
+    for (int v = 0; v < t->form->width; v++) {
+        int s = (u * t->form->rows + i) * t->form->width + v;
+        LINE("%%s%d.%s = call <%d x float> @llvm.fma.v%df32(<%d x float> %%x.%s.%d.%d, <%d x "
+             "float> %%w.%s.%d.%d, <%d x float> %%s%d.%s)\n",
+             s, body, n, n, n, body, u, i, n, body, u, v, n, s, label);
+    }
 }
 
 /* The chains of %s.FROM added in a binary tree: %sum.i. */
@@ -129,11 +128,34 @@ static void write_fetch(tile *t, const char *label, const char *body, int u) {
     LINE("call void @llvm.prefetch.p0(ptr %%fo.%s.%d, i32 1, i32 3, i32 1)\n", body, u);
 }
 
+/* Broadcast elements of x that there are registers for. LLVM's scheduler would load one too many and then moves
+ * all sums through the stack. */
+static int most_broadcast(const tile *t) {
+    int left = t->registers - t->form->width - t->chains * sums_of(t);
+    return left > 1 ? left : 1;
+}
+
+/* %hx.BODY.U.ROW: where the depth begins, and known only when the row is to be loaded: after the sums of row - most
+ * are there. The empty instruction costs nothing. */
+static void write_hold(tile *t, const char *label, const char *body, int u, int row, int most) {
+    int n = t->lanes, width = t->form->width, sum = (u * t->form->rows + row - most) * width;
+    if (row < most) {
+        LINE("%%hx.%s.%d.%d = getelementptr float, ptr %%px.%s, i64 %%xu%d\n", body, u, row, label,
+             u);
+        return;
+    }
+    LINE("%%hx.%s.%d.%d = call ptr asm \"\", \"=r,0", body, u, row);
+    for (int v = 0; v < width; v++) text_add(&t->out, ",v");
+    text_add(&t->out, "\"(ptr %%hx.%s.%d.%d", body, u, row - 1);
+    for (int v = 0; v < width; v++) text_add(&t->out, ", <%d x float> %%s%d.%s", n, sum + v, body);
+    text_add(&t->out, ")\n");
+}
+
 /* One depth: names for loop body `body`, chain u; %px.LABEL and %pw.LABEL are where it begins. */
 static void write_outer_step(tile *t, const char *label, const char *body, int u) {
     const dot_form *f = t->form;
-    int n = t->lanes;
-    LINE("%%px.%s.%d = getelementptr float, ptr %%px.%s, i64 %%xu%d\n", body, u, label, u);
+    int n = t->lanes, most = most_broadcast(t);
+    if (f->fetches) write_fetch(t, label, body, u);
     LINE("%%pw.%s.%d = getelementptr float, ptr %%pw.%s, i64 %%wu%d\n", body, u, label, u);
     for (int v = 0; v < f->width; v++) {
         char at[64], name[64];
@@ -145,18 +167,18 @@ static void write_outer_step(tile *t, const char *label, const char *body, int u
     for (int i = 0; i < f->rows; i++) {
         int shift = 0;
         while (i && !(i >> shift & 1)) shift++;
+        write_hold(t, label, body, u, i, most);
         LINE("%%ox.%s.%d.%d = shl i64 %%odd%d, %d\n", body, u, i, i >> shift, shift);
-        LINE("%%ax.%s.%d.%d = getelementptr i8, ptr %%px.%s.%d, i64 %%ox.%s.%d.%d\n", body, u, i,
-             body, u, body, u, i);
+        LINE("%%ax.%s.%d.%d = getelementptr i8, ptr %%hx.%s.%d.%d, i64 %%ox.%s.%d.%d\n", body, u, i,
+             body, u, i, body, u, i);
         LINE("%%ex.%s.%d.%d = load float, ptr %%ax.%s.%d.%d, align 4\n", body, u, i, body, u, i);
         LINE("%%ix.%s.%d.%d = insertelement <%d x float> poison, float %%ex.%s.%d.%d, i32 0\n",
              body, u, i, n, body, u, i);
         LINE("%%x.%s.%d.%d = shufflevector <%d x float> %%ix.%s.%d.%d, <%d x float> poison, <%d x "
              "i32> zeroinitializer\n",
              body, u, i, n, body, u, i, n, n);
+        write_row_products(t, label, body, u, i);
     }
-    if (f->fetches) write_fetch(t, label, body, u);
-    write_products(t, label, body, u);
 }
 
 /* for (d = ...; d < limit; d += chains) in blocks LABEL and BODY. */
@@ -289,7 +311,7 @@ static void write_inner_step(tile *t, const char *label, const char *body, int u
                  i, body, u);
             write_load(t, name, at, mask);
         }
-    write_products(t, label, body, u);
+    for (int i = 0; i < f->rows; i++) write_row_products(t, label, body, u, i);
 }
 
 /* %to: within each four lanes, the sums of a's and b's neighbours, ab ab for step 1; for step 2, of two such,
@@ -483,7 +505,10 @@ static void write_turn(tile *t) {
 }
 
 char *dot_text(tw_context *context, const dot_form *form, const machine_target *target) {
-    tile it = {.out = {.context = context}, .form = form, .lanes = form->lanes};
+    tile it = {.out = {.context = context},
+               .form = form,
+               .lanes = form->lanes,
+               .registers = target->vector_registers};
     tile *t = &it;
     it.chains = dot_chains(form);
     write_head(t, target);
