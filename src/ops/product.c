@@ -102,8 +102,8 @@ bool product_of(const tw_signature *signature, matrix_product *m) {
 }
 
 enum {
-    DEEP =
-        1536, /* rows of a turned x, so many, leave the cache before the next few numbers of each are read */
+    DEEP = 1536, /* so many rows of a turned x, a multiple of FAR numbers apart, leave */
+    FAR = 512,   /* ... the cache before the next numbers of each are read */
     WIDE = 128,
     SHALLOW = 16, /* a turned panel so shallow is not worth its turning, where y is large */
     LARGE = 1 << 17
@@ -113,7 +113,8 @@ bool product_tiled(const matrix_product *m) {
     int64_t n = m->rank - 2, rows = m->y_extent[n], columns = m->y_extent[n + 1];
     int64_t depth = m->x_extent[n + 1];
     if (depth > PRODUCT_DEPTH) return false;
-    if (depth >= DEEP && m->x_stride[n + 1] != 1 && rows >= WIDE && columns >= WIDE) return false;
-    bool turned = m->w_stride[n + 1] != 1 && columns > 1;
+    bool turned = m->w_stride[n + 1] != 1 && columns > 1, wide = rows >= WIDE && columns >= WIDE;
+    int64_t apart = m->x_stride[n + 1];
+    if (depth >= DEEP && wide && !turned && apart > 1 && apart % FAR == 0) return false;
     return !(turned && depth < SHALLOW && rows >= WIDE && rows * columns >= LARGE);
 }
