@@ -41,8 +41,8 @@ typedef struct jobs {
     int n, shares;
     int64_t units, some; /* taken at a time */
     double work;
-    size_t panel_floats; /* the most of any */
-    float *scratch;      /* so many for each thread */
+    size_t scratch_floats; /* the most of any */
+    float *scratch;        /* so many for each thread */
     atomic_int slots;
     share share[MOST_SHARES];
 } jobs;
@@ -99,14 +99,26 @@ static void pack(const dot_plan *plan, const dot_arguments *a, int64_t columns, 
         memcpy(panel + k * step, a->w + k * a->w_step, (size_t)columns * sizeof *panel);
 }
 
-/* w is in the thread's scratch from here on, after it was put there. */
-static void use_panel(const dot_plan *plan, dot_arguments *a, int64_t p, float *panel, bool fills) {
-    bool last = p == plan->panels.count - 1;
-    int64_t step = (last ? plan->panels.last : plan->panels.step) * plan->lanes;
-    int64_t columns = least(step, plan->columns - p * plan->panels.step * plan->lanes);
-    if (fills) (plan->turned ? turn : pack)(plan, a, columns, step, panel);
-    a->w = panel;
-    a->w_step = step;
+/* Panels p..end-1, one after the other, `a` at the first of them. */
+static void fill_scratch(const dot_plan *plan, const dot_arguments *a, int64_t p, int64_t end,
+                         float *panel) {
+    int64_t usual = plan->panels.step * plan->lanes;
+    for (dot_arguments at = *a; p < end; p++, panel += plan->panel_floats) {
+        int64_t step = p == plan->panels.count - 1 ? plan->panels.last * plan->lanes : usual;
+        int64_t columns = least(step, plan->columns - p * usual);
+        (plan->turned ? turn : pack)(plan, &at, columns, step, panel);
+        at.w += usual * plan->w_column;
+    }
+}
+
+/* At panel i of a group that begins with panel p. */
+static void use_panel(const dot_plan *plan, dot_arguments *a, int64_t p, int64_t i) {
+    bool last = i == plan->panels.count - 1, scratch = plan->turned || plan->packed;
+    int64_t columns = (i - p) * plan->panels.step * plan->lanes;
+    a->w += scratch ? (i - p) * (int64_t)plan->panel_floats : columns;
+    if (scratch) a->w_step = (last ? plan->panels.last : plan->panels.step) * plan->lanes;
+    a->y += columns;
+    a->fetch_offset = columns * (int64_t)sizeof(float);
 }
 
 /* The arguments moved on by `count` blocks of the usual size; y as far as it is there. */
@@ -162,14 +174,11 @@ static void run_panels(const dot_plan *plan, const dot_arguments *at, int64_t p,
     for (int64_t slice = 0; slice < plan->slices.count; slice++)
         for (int64_t i = p; i < end; i++) {
             dot_arguments a = *at;
-            /* There is one panel if it is in scratch or not of columns. */
-            int64_t columns = (i - p) * plan->panels.step * plan->lanes,
-                    depth = slice * plan->slices.step;
+            use_panel(plan, &a, p, i);
+            int64_t depth = slice * plan->slices.step;
             a.x += depth * a.x_depth;
-            a.w += depth * a.w_step + columns;
-            a.y += columns;
+            a.w += depth * a.w_step;
             a.depth = least(plan->slices.step, plan->depth - depth);
-            a.fetch_offset = columns * (int64_t)sizeof(float);
             run_blocks(plan, &a, i == plan->panels.count - 1, slice > 0, first, count);
         }
 }
@@ -252,8 +261,9 @@ static void run_group(const job *j, float *panel, held_panel *held, int64_t b, i
                       int64_t first, int64_t count) {
     const dot_plan *plan = j->plan;
     int64_t p = group * plan->groups.step, number = b * plan->groups.count + group;
+    int64_t end = least(p + plan->groups.step, plan->groups.extent);
     dot_arguments a = matrix_arguments(j, b);
-    bool fills = plan->panel_floats && (held->of != j || held->number != number);
+    bool fills = plan->scratch_floats && (held->of != j || held->number != number);
     if (fills) *held = (held_panel){j, number};
     if (plan->rest) {
         if (fills) copy_rest(plan, &a, panel);
@@ -263,16 +273,16 @@ static void run_group(const job *j, float *panel, held_panel *held, int64_t b, i
         fills = false;
     }
     move_to_panel(plan, &a, p);
-    if (plan->turned || plan->packed) use_panel(plan, &a, p, panel, fills);
+    if (plan->turned || plan->packed) {
+        if (fills) fill_scratch(plan, &a, p, end, panel);
+        a.w = panel;
+    }
     if (j->finish) {
         finish_group(j, &a, b, group, first, count);
         return;
     }
     move_on(plan, &a, first);
-    if (plan->groups.step > 1 || plan->slices.count > 1)
-        run_panels(plan, &a, p, least(p + plan->groups.step, plan->groups.extent), first, count);
-    else
-        run_blocks(plan, &a, p == plan->panels.count - 1, false, first, count);
+    run_panels(plan, &a, p, end, first, count);
 }
 
 /* Units from one on, as far as they lie in the same panels; gives how many. */
@@ -330,8 +340,8 @@ static void run_shares(void *argument, int64_t begin, int64_t end) {
     jobs *all = argument;
     held_panel held = {NULL, -1};
     float *panel = NULL;
-    if (all->panel_floats)
-        panel = all->scratch + (size_t)atomic_fetch_add(&all->slots, 1) * all->panel_floats;
+    if (all->scratch_floats)
+        panel = all->scratch + (size_t)atomic_fetch_add(&all->slots, 1) * all->scratch_floats;
     for (int64_t own = begin; own < end; own++)
         for (int i = 0; i < all->shares; i++)
             run_share(all, &all->share[(own + i) % all->shares], panel, &held);
@@ -349,17 +359,17 @@ static tw_status run(tw_context *context, int n, const job *at) {
     all.n = n;
     all.units = 0;
     all.work = 0;
-    all.panel_floats = 0;
+    all.scratch_floats = 0;
     atomic_init(&all.slots, 0);
     for (int i = 0; i < n; i++) {
         const dot_plan *plan = at[i].plan;
         all.units += plan->units;
         all.work += plan->work;
-        if (plan->panel_floats > all.panel_floats) all.panel_floats = plan->panel_floats;
+        if (plan->scratch_floats > all.scratch_floats) all.scratch_floats = plan->scratch_floats;
     }
     scratch_mark mark = scratch_save(context);
-    if (all.panel_floats) {
-        all.scratch = scratch_take(context, scratch_bytes(context, all.panel_floats));
+    if (all.scratch_floats) {
+        all.scratch = scratch_take(context, scratch_bytes(context, all.scratch_floats));
         if (!all.scratch) return TW_ERR_MEMORY;
     }
     int64_t most = least(least(context->threads, MOST_SHARES), all.units);
@@ -428,7 +438,7 @@ tw_status generated_dots(tw_context *context, int n, const dot_plan *plan, const
 size_t generated_dots_bytes(const tw_context *context, int n, const dot_plan *plan) {
     size_t most = 0;
     for (int i = 0; i < n; i++) {
-        size_t own = scratch_bytes(context, plan[i].panel_floats);
+        size_t own = scratch_bytes(context, plan[i].scratch_floats);
         if (plan[i].halved) own = scratch_rounded(own) + halves_bytes(&plan[i].m);
         if (own > most) most = own;
     }

@@ -138,10 +138,13 @@ static int64_t choose_slices(dot_plan *plan) {
     return most * SWEPT_GROUPS > plan->panels.count ? most / 2 : most;
 }
 
-/* Panels whose results are finished together: what is read and written with them then lies side by side. */
+/* Panels whose results are finished together: what is read and written with them then lies side by side. Of those
+ * that are turned each of two threads turns a half. */
 static int64_t finished_together(const dot_plan *plan) {
-    if (plan->kind != DOT_OUTER || plan->turned) return 1;
-    return PANEL_BYTES / (plan->depth * plan->panels.step * plan->lanes * (int64_t)sizeof(float));
+    if (plan->kind != DOT_OUTER) return 1;
+    int64_t most =
+        PANEL_BYTES / (plan->depth * plan->panels.step * plan->lanes * (int64_t)sizeof(float));
+    return plan->turned ? least(most, plan->panels.count / 2) : most;
 }
 
 static void choose_groups(dot_plan *plan) {
@@ -156,7 +159,7 @@ static void choose_groups(dot_plan *plan) {
 static void choose_units(dot_plan *plan) {
     double operations = 2.0 * (double)plan->rows * (double)plan->columns * (double)plan->depth;
     /* Of two panels each thread would have one, and fetch ahead into the other's results. */
-    plan->across = plan->kind == DOT_OUTER && !plan->panel_floats && plan->groups.count == 2;
+    plan->across = plan->kind == DOT_OUTER && !plan->scratch_floats && plan->groups.count == 2;
     plan->strips = plan->across ? 1 : plan->groups.count;
     int64_t strips = plan->batch * plan->strips, parts = (DOT_UNITS + strips - 1) / strips;
     double most = operations / (double)plan->strips / UNIT;
@@ -191,9 +194,11 @@ static void choose_with_rest(dot_plan *plan) {
     plan->blocks = cut(plan->rows, (some ? some : 1) * DOT_REST_ROWS);
 }
 
-static size_t scratch_floats(const dot_plan *plan) {
-    if (plan->rest) return (size_t)(plan->rest * plan->depth);
-    return plan->turned || plan->packed ? panel_floats(plan) : 0;
+static void choose_scratch(dot_plan *plan) {
+    bool panels = plan->turned || plan->packed;
+    plan->panel_floats = panels ? panel_floats(plan) : 0;
+    plan->scratch_floats = plan->rest ? (size_t)(plan->rest * plan->depth)
+                                      : (size_t)plan->groups.step * plan->panel_floats;
 }
 
 static bool choose(dot_plan *plan) {
@@ -224,8 +229,8 @@ static bool choose(dot_plan *plan) {
         plan->packed = !plan->rest && is_packed(plan);
     }
     plan->last_lanes = (plan->columns - 1) % plan->lanes + 1;
-    plan->panel_floats = scratch_floats(plan);
     choose_groups(plan);
+    choose_scratch(plan);
     choose_units(plan);
     plan->fetching = plan->fetching && plan->kind == DOT_OUTER && plan->slices.count == 1;
     return true;

@@ -45,7 +45,8 @@ typedef struct dot_plan {
     dot_kernel kernel[2][2], turner; /* [last panel][last block] */
     dot_kernel adding[2];            /* [last panel] */
     dot_kernel resting[2];           /* of DOT_REST_ROWS rows; of the last ones */
-    size_t panel_floats;             /* of a turned or packed panel, or of the rest; else 0 */
+    size_t panel_floats;             /* of a turned or packed panel */
+    size_t scratch_floats;           /* of a group of such, or of the rest; else 0 */
     int64_t units;
     double
         work; /* what is read once counts too: a multiply-add is cheaper than its operand from memory */
