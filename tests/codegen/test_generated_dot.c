@@ -194,16 +194,25 @@ static void large_w(void **state) {
     check(2, 2, 1030, 4200, (layout){0});
 }
 
-/* Columns past whole vectors, and past half of one. */
+/* Columns past whole vectors. */
 static void rests(void **state) {
     (void)state;
     if (!is_served()) skip();
     check_layouts(1, 33, 130, 18);
     check_layouts(3, 18, 129, 35);
     check_layouts(1, 67, 200, 20);
-    check(1, 131, 520, 10, (layout){0});
-    check(2, 70, 1000, 9, (layout){0});
-    check(1, 270, 512, 12, (layout){0});
+}
+
+/* Fewer columns than a vector, along the depth. */
+static void narrow(void **state) {
+    (void)state;
+    if (!is_served()) skip();
+    for (int64_t columns = 2; columns < 16; columns++) {
+        check(1, 131, 520, columns, (layout){0});
+        check(2, 270, 257, columns, (layout){0});
+    }
+    check(1, 5, 4096, 3, (layout){0});
+    check(3, 4100, 129, 2, (layout){0});
 }
 
 /* Panels that don't stay in the cache: rows far apart, and many rows with a masked vector. */
@@ -282,7 +291,7 @@ int main(void) {
         cmocka_unit_test(small_extents),  cmocka_unit_test(batches),  cmocka_unit_test(threads),
         cmocka_unit_test(large_w),        cmocka_unit_test(rests),    cmocka_unit_test(packed),
         cmocka_unit_test(shared_operand), cmocka_unit_test(declined), cmocka_unit_test(specials),
-        cmocka_unit_test(halves),
+        cmocka_unit_test(halves),         cmocka_unit_test(narrow),
     };
     int failed = cmocka_run_group_tests_name("widest vectors", tests, start_widest, teardown);
     failed += cmocka_run_group_tests_name("32 bytes", tests, start_half, teardown);

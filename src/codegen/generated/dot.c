@@ -111,8 +111,25 @@ static void fill_scratch(const dot_plan *plan, const dot_arguments *a, int64_t p
     }
 }
 
+/* w as a whole for DOT_INNER: along the depth there is what is along the columns for panels. */
+static void fill_turned(const dot_plan *plan, const dot_arguments *a, float *to) {
+    dot_arguments turned = *a;
+    turned.depth = plan->columns;
+    turned.columns = plan->depth;
+    turned.w_step = plan->w_depth;
+    turned.y = to;
+    turned.y_row = plan->turned_column;
+    plan->turner(&turned, 0, (plan->depth + plan->lanes - 1) / plan->lanes);
+}
+
 /* At panel i of a group that begins with panel p. */
 static void use_panel(const dot_plan *plan, dot_arguments *a, int64_t p, int64_t i) {
+    if (plan->kind == DOT_INNER) {
+        int64_t rows = (i - p) * plan->panels.step;
+        a->x += rows * a->x_row;
+        a->y += rows * a->y_row;
+        return;
+    }
     bool last = i == plan->panels.count - 1, scratch = plan->turned || plan->packed;
     int64_t columns = (i - p) * plan->panels.step * plan->lanes;
     a->w += scratch ? (i - p) * (int64_t)plan->panel_floats : columns;
@@ -256,27 +273,39 @@ static void run_rest(const job *j, const dot_arguments *at, int64_t b, int64_t r
     }
 }
 
+/* Whether the scratch has to be filled with what has this number. */
+static bool takes_scratch(held_panel *held, const job *j, int64_t number) {
+    bool there = held->of == j && held->number == number;
+    *held = (held_panel){j, number};
+    return !there;
+}
+
+/* w in scratch: panels p..end-1 of matrix b, or for DOT_INNER all of it. */
+static void use_scratch(const job *j, dot_arguments *a, float *panel, held_panel *held, int64_t b,
+                        int64_t p, int64_t end) {
+    const dot_plan *plan = j->plan;
+    if (plan->kind == DOT_INNER) {
+        if (takes_scratch(held, j, b)) fill_turned(plan, a, panel);
+        a->w_step = plan->turned_column;
+    } else if (takes_scratch(held, j, b * plan->panels.count + p)) {
+        fill_scratch(plan, a, p, end, panel);
+    }
+    a->w = panel;
+}
+
 /* Blocks first..first+count-1 of a group's panels, of matrix b. */
 static void run_group(const job *j, float *panel, held_panel *held, int64_t b, int64_t group,
                       int64_t first, int64_t count) {
     const dot_plan *plan = j->plan;
-    int64_t p = group * plan->groups.step, number = b * plan->groups.count + group;
-    int64_t end = least(p + plan->groups.step, plan->groups.extent);
+    int64_t p = group * plan->groups.step, end = least(p + plan->groups.step, plan->groups.extent);
     dot_arguments a = matrix_arguments(j, b);
-    bool fills = plan->scratch_floats && (held->of != j || held->number != number);
-    if (fills) *held = (held_panel){j, number};
-    if (plan->rest) {
-        if (fills) copy_rest(plan, &a, panel);
+    if (plan->rest && end == plan->panels.count) {
         int64_t row = first * plan->blocks.step;
-        if (group == plan->groups.count - 1)
-            run_rest(j, &a, b, row, least(count * plan->blocks.step, plan->rows - row), panel);
-        fills = false;
+        if (takes_scratch(held, j, b)) copy_rest(plan, &a, panel);
+        run_rest(j, &a, b, row, least(count * plan->blocks.step, plan->rows - row), panel);
     }
     move_to_panel(plan, &a, p);
-    if (plan->turned || plan->packed) {
-        if (fills) fill_scratch(plan, &a, p, end, panel);
-        a.w = panel;
-    }
+    if (plan->panel_floats) use_scratch(j, &a, panel, held, b, p, end);
     if (j->finish) {
         finish_group(j, &a, b, group, first, count);
         return;

@@ -13,15 +13,15 @@ enum {
     INNER_ROWS = 4,
     INNER_MOST = 8, /* up to so many rows w is not worth turning, if it is not shallow: */
     SHALLOW = 128,
-    REST_VECTORS = 3,  /* fewer, of which one less is worth the rest's own sums */
-    REST_ROWS = 16,    /* ... for so many rows */
-    REST_WORK = 32768, /* ... or elements of x, for each column past half a vector */
+    REST_VECTORS = 3, /* fewer, of which one less is worth the rest's own sums */
+    REST_ROWS = 16,   /* ... for so many rows */
     INNER_WIDTH = 4,
     SWEPT_BYTES = 16 << 20, /* of w, from which on it comes from memory: */
     SWEPT_DEPTH = 16,       /* ... it is gone over so many of its rows at a time, */
     SWEPT_COLUMNS = 1024,   /* ... which lie side by side as far as this, */
     SWEPT_GROUPS = 4,       /* ... or half of it if these groups would be fewer */
     UNIT = 15000,           /* operations that are worth a call of their own */
+    NARROW_CALLS = 4,       /* ... of narrow panels, each of which has several */
     HALVED = 16, /* lanes: on many machines such a vector takes as long as two of half its width */
     PACKED_BLOCKS = 48, /* of a panel, that are worth a copy of it: */
     SECOND_CACHE = 1 << 20,
@@ -141,28 +141,37 @@ static int64_t choose_slices(dot_plan *plan) {
 /* Panels whose results are finished together: what is read and written with them then lies side by side. Of those
  * that are turned each of two threads turns a half. */
 static int64_t finished_together(const dot_plan *plan) {
-    if (plan->kind != DOT_OUTER) return 1;
-    int64_t most =
-        PANEL_BYTES / (plan->depth * plan->panels.step * plan->lanes * (int64_t)sizeof(float));
+    int64_t floats = plan->depth * plan->panels.step * plan->lanes;
+    int64_t most = PANEL_BYTES / (floats * (int64_t)sizeof(float));
+    most = least(most, DOT_BLOCK_FLOATS / (plan->blocks.step * plan->panels.step * plan->lanes));
     return plan->turned ? least(most, plan->panels.count / 2) : most;
+}
+
+static double operations_of(const dot_plan *plan) {
+    return 2.0 * (double)plan->rows * (double)plan->columns * (double)plan->depth;
+}
+
+/* Panels of a few rows with few columns, that are worth a unit. */
+static int64_t narrow_together(const dot_plan *plan) {
+    double units = operations_of(plan) / (NARROW_CALLS * UNIT);
+    return plan->panels.count / (int64_t)(units < 1 ? 1 : units < DOT_UNITS ? units : DOT_UNITS);
 }
 
 static void choose_groups(dot_plan *plan) {
     int64_t most = choose_slices(plan);
-    if (plan->finished && plan->slices.count == 1) most = finished_together(plan);
-    if (plan->finished)
-        most =
-            least(most, DOT_BLOCK_FLOATS / (plan->blocks.step * plan->panels.step * plan->lanes));
+    if (plan->kind == DOT_INNER)
+        most = plan->turned ? narrow_together(plan) : 1;
+    else if (plan->finished && plan->slices.count == 1)
+        most = finished_together(plan);
     plan->groups = divide(plan->panels.count, most < 1 ? 1 : most);
 }
 
 static void choose_units(dot_plan *plan) {
-    double operations = 2.0 * (double)plan->rows * (double)plan->columns * (double)plan->depth;
     /* Of two panels each thread would have one, and fetch ahead into the other's results. */
     plan->across = plan->kind == DOT_OUTER && !plan->scratch_floats && plan->groups.count == 2;
     plan->strips = plan->across ? 1 : plan->groups.count;
     int64_t strips = plan->batch * plan->strips, parts = (DOT_UNITS + strips - 1) / strips;
-    double most = operations / (double)plan->strips / UNIT;
+    double most = operations_of(plan) / (double)plan->strips / UNIT;
     if ((double)parts > most) parts = (int64_t)most;
     if (parts > 1) parts += parts % 2;
     if (parts > plan->blocks.count) parts = plan->blocks.count;
@@ -170,21 +179,45 @@ static void choose_units(dot_plan *plan) {
     plan->units = strips * plan->parts;
 }
 
-/* Turning takes whole vectors of the depth. */
-static size_t panel_floats(const dot_plan *plan) {
-    int64_t depth = (plan->depth + plan->lanes - 1) / plan->lanes * plan->lanes;
-    return (size_t)(depth * plan->panels.step * plan->lanes);
+static int64_t whole_vectors(const dot_plan *plan, int64_t extent) {
+    return (extent + plan->lanes - 1) / plan->lanes * plan->lanes;
 }
 
-/* Few columns past whole vectors, or past half of one: a vector of their own would be mostly empty. */
+/* Turning takes whole vectors both ways. For sums along the depth w is turned as a whole, with a vector after each
+ * column: a power of two apart they would meet in the cache. */
+static void choose_scratch(dot_plan *plan) {
+    int64_t depth = whole_vectors(plan, plan->depth), panels = plan->groups.step;
+    int64_t floats = depth * plan->panels.step * plan->lanes;
+    if (plan->kind == DOT_INNER) {
+        plan->turned_column = depth + plan->lanes;
+        floats = whole_vectors(plan, plan->columns) * plan->turned_column;
+        panels = 1;
+    }
+    plan->panel_floats = plan->turned || plan->packed ? (size_t)floats : 0;
+    plan->scratch_floats =
+        plan->rest ? (size_t)(plan->rest * plan->depth) : (size_t)panels * plan->panel_floats;
+}
+
+/* Few columns past whole vectors: a vector of their own would be mostly empty. */
 static int64_t rest_of(const dot_plan *plan) {
-    bool half = plan->lanes == HALVED && plan->columns < HALVED;
-    int64_t whole = half ? HALVED / 2 : plan->lanes, rest = plan->columns % whole;
+    int64_t whole = plan->lanes, rest = plan->columns % whole;
     bool few = rest <= INNER_WIDTH && plan->columns > whole && plan->columns < REST_VECTORS * whole;
     bool along = plan->x_depth == 1 && plan->w_column == 1 && plan->depth >= SHALLOW;
-    /* A half costs little more than the rest does where there are few sums of each column. */
-    int64_t worth = half ? REST_WORK * rest : REST_ROWS * plan->depth;
-    return few && along && plan->rows * plan->depth >= worth ? rest : 0;
+    return few && along && plan->rows >= REST_ROWS ? rest : 0;
+}
+
+/*
+ * Few columns of wide vectors: whether w is turned, so that sums along the depth take whole vectors of it. Cost is in
+ * multiply-adds of a vector: adding up the lanes of a sum takes about 8, turning a row of w 19. A vector that is mostly
+ * empty costs as much as a full one or, where it is half as wide, on some machines half of that.
+ */
+static bool is_narrow(const dot_plan *plan) {
+    bool along = plan->w_column == 1 && plan->x_depth == 1 && plan->columns > 1;
+    if (!along || plan->lanes != HALVED || plan->columns >= HALVED) return false;
+    double rows = (double)plan->rows, columns = (double)plan->columns, depth = (double)plan->depth;
+    double outer = rows * depth * (plan->columns <= HALVED / 2 ? 0.9 : 1.25);
+    double inner = rows * columns * (depth / HALVED + 8) + 19 * depth;
+    return inner < 0.85 * outer;
 }
 
 /* The rest takes a few rows at a time, so blocks are of whole such. */
@@ -194,40 +227,41 @@ static void choose_with_rest(dot_plan *plan) {
     plan->blocks = cut(plan->rows, (some ? some : 1) * DOT_REST_ROWS);
 }
 
-static void choose_scratch(dot_plan *plan) {
-    bool panels = plan->turned || plan->packed;
-    plan->panel_floats = panels ? panel_floats(plan) : 0;
-    plan->scratch_floats = plan->rest ? (size_t)(plan->rest * plan->depth)
-                                      : (size_t)plan->groups.step * plan->panel_floats;
+/* Which sums vectors hold: of several columns, or parts of one. */
+static bool choose_kind(dot_plan *plan) {
+    bool inner = is_narrow(plan);
+    plan->turned = inner;
+    if (plan->w_column != 1 && plan->columns != 1) {
+        if (plan->w_depth != 1 && plan->depth != 1) return false;
+        bool few = plan->rows <= (plan->depth >= SHALLOW ? INNER_MOST : INNER_ROWS);
+        inner = few && (plan->x_depth == 1 || plan->depth == 1);
+        plan->turned = !inner;
+    }
+    plan->kind = inner ? DOT_INNER : DOT_OUTER;
+    return true;
 }
 
-static bool choose(dot_plan *plan) {
-    plan->lanes = plan->target->vector_bytes / 4;
-    if (plan->depth > PRODUCT_DEPTH || plan->depth < 1) return false;
-    if (plan->w_column == 1 || plan->columns == 1) {
-        plan->kind = DOT_OUTER;
-    } else if (plan->w_depth == 1 || plan->depth == 1) {
-        bool few = plan->rows <= (plan->depth >= SHALLOW ? INNER_MOST : INNER_ROWS);
-        bool inner = few && (plan->x_depth == 1 || plan->depth == 1);
-        plan->kind = inner ? DOT_INNER : DOT_OUTER;
-        plan->turned = !inner;
-    } else {
-        return false;
-    }
+static void choose_tiles(dot_plan *plan) {
     if (plan->kind == DOT_INNER) {
         plan->panels = divide(plan->rows, INNER_ROWS);
         /* Of four: a shorter one is rarer than with even ones. */
         plan->blocks = cut(plan->columns, least(plan->columns, INNER_WIDTH));
-    } else {
-        plan->rest = plan->turned ? 0 : rest_of(plan);
-        plan->columns -= plan->rest;
-        if (plan->lanes == HALVED && plan->columns <= HALVED / 2) plan->lanes /= 2;
-        if (plan->rest)
-            choose_with_rest(plan);
-        else
-            choose_outer(plan);
-        plan->packed = !plan->rest && is_packed(plan);
+        return;
     }
+    plan->rest = plan->turned ? 0 : rest_of(plan);
+    plan->columns -= plan->rest;
+    if (plan->lanes == HALVED && plan->columns <= HALVED / 2) plan->lanes /= 2;
+    if (plan->rest)
+        choose_with_rest(plan);
+    else
+        choose_outer(plan);
+    plan->packed = !plan->rest && is_packed(plan);
+}
+
+static bool choose(dot_plan *plan) {
+    plan->lanes = plan->target->vector_bytes / 4;
+    if (plan->depth > PRODUCT_DEPTH || plan->depth < 1 || !choose_kind(plan)) return false;
+    choose_tiles(plan);
     plan->last_lanes = (plan->columns - 1) % plan->lanes + 1;
     choose_groups(plan);
     choose_scratch(plan);

@@ -28,12 +28,13 @@ typedef struct dot_plan {
     int64_t x_row, x_depth, w_depth, w_column, y_row;
     dot_kind kind; /* not DOT_TURN */
     bool swapped;  /* x and w: one column is one row */
-    bool turned;   /* panels of w, to scratch of the thread's own */
+    bool turned;   /* panels of w, to scratch of the thread's own; of DOT_INNER, w as a whole */
     bool packed;   /* ... copied there */
     int64_t rest;  /* columns after `columns`, as sums along the depth from a copy of w's */
     bool across;   /* a unit goes through all panels */
     int lanes;
-    int64_t last_lanes; /* of the last vector of columns */
+    int64_t last_lanes;    /* of the last vector of columns */
+    int64_t turned_column; /* DOT_INNER: from one turned column to the next */
     /* DOT_OUTER: panels of vectors of columns, blocks of rows. DOT_INNER: panels of rows, blocks of
      * columns. */
     division panels, blocks;
