@@ -50,12 +50,15 @@ typedef struct jobs {
 /* Where matrix `number` of the batch begins. */
 static int64_t batch_offset(const matrix_product *m, const int64_t *stride, int64_t number) {
     int64_t offset = 0;
-    for (int i = (int)m->rank - 3; i >= 0; i--) {
+    for (int i = (int)m->rank - 3; i > 0; i--) {
         offset += number % m->y_extent[i] * stride[i];
         number /= m->y_extent[i];
     }
-    return offset;
+    return offset + (m->rank > 2 ? number * stride[0] : 0);
 }
+
+/* By 1 without a division, which takes as long as a tile of a small product. */
+static int64_t quotient(int64_t number, int64_t by) { return by == 1 ? number : number / by; }
 
 /* The arguments for matrix b, at its first panel. */
 static dot_arguments matrix_arguments(const job *j, int64_t b) {
@@ -317,11 +320,11 @@ static void run_group(const job *j, float *panel, held_panel *held, int64_t b, i
 /* Units from one on, as far as they lie in the same panels; gives how many. */
 static int64_t run_units(const job *j, float *panel, held_panel *held, int64_t unit, int64_t most) {
     const dot_plan *plan = j->plan;
-    int64_t strip = unit / plan->parts, part = unit % plan->parts;
-    int64_t b = strip / plan->strips, group = strip % plan->strips;
+    int64_t strip = quotient(unit, plan->parts), part = unit - strip * plan->parts;
+    int64_t b = quotient(strip, plan->strips), group = strip - b * plan->strips;
     int64_t count = least(most, plan->parts - part);
-    int64_t first = part * plan->blocks.count / plan->parts;
-    int64_t end = (part + count) * plan->blocks.count / plan->parts;
+    int64_t first = quotient(part * plan->blocks.count, plan->parts);
+    int64_t end = quotient((part + count) * plan->blocks.count, plan->parts);
     int64_t last = plan->across ? plan->groups.count : group + 1;
     for (; group < last; group++) run_group(j, panel, held, b, group, first, end - first);
     return count;
