@@ -314,7 +314,9 @@ static void run_group(const job *j, float *panel, held_panel *held, int64_t b, i
         return;
     }
     move_on(plan, &a, first);
-    run_panels(plan, &a, p, end, first, count);
+    int64_t each = plan->row_wise ? 1 : count;
+    for (int64_t stop = first + count; first < stop; first += each, move_on(plan, &a, each))
+        run_panels(plan, &a, p, end, first, each);
 }
 
 /* Units from one on, as far as they lie in the same panels; gives how many. */

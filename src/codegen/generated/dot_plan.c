@@ -7,9 +7,11 @@
 #include "codegen/generated/halves.h"
 
 enum {
-    STORE_BOUND = 16, /* up to this depth stores count most, and rows that are */
-    FAR = 256,        /* ... so many floats apart meet in few places of the cache, */
-    FEW_ROWS = 4,     /* ... which have room for these */
+    STORE_BOUND = 16,   /* up to this depth stores count most, and rows that are */
+    FAR = 256,          /* ... so many floats apart meet in few places of the cache, */
+    FEW_ROWS = 4,       /* ... which have room for these */
+    ROW_WISE = 1 << 19, /* numbers of y, from which on they are stored one after the other, */
+    PAGE = 1024,        /* ... as rows whole pages apart meet in the cache */
     INNER_ROWS = 4,
     INNER_MOST = 8, /* up to so many rows w is not worth turning, if it is not shallow: */
     SHALLOW = 128,
@@ -157,12 +159,21 @@ static int64_t narrow_together(const dot_plan *plan) {
     return plan->panels.count / (int64_t)(units < 1 ? 1 : units < DOT_UNITS ? units : DOT_UNITS);
 }
 
+/* Whether y is written row after row, which is most of the work then; w stays in the nearest cache. */
+static bool is_row_wise(const dot_plan *plan) {
+    return plan->kind == DOT_OUTER && !plan->turned && !plan->packed && !plan->finished &&
+           plan->depth <= STORE_BOUND && plan->depth * plan->columns <= DOT_BLOCK_FLOATS &&
+           plan->y_row % PAGE == 0 && plan->batch * plan->rows * plan->columns >= ROW_WISE;
+}
+
 static void choose_groups(dot_plan *plan) {
     int64_t most = choose_slices(plan);
     if (plan->kind == DOT_INNER)
         most = plan->turned ? narrow_together(plan) : 1;
     else if (plan->finished && plan->slices.count == 1)
         most = finished_together(plan);
+    plan->row_wise = is_row_wise(plan);
+    if (plan->row_wise) most = plan->panels.count;
     plan->groups = divide(plan->panels.count, most < 1 ? 1 : most);
 }
 

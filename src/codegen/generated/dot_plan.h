@@ -32,6 +32,7 @@ typedef struct dot_plan {
     bool packed;   /* ... copied there */
     int64_t rest;  /* columns after `columns`, as sums along the depth from a copy of w's */
     bool across;   /* a unit goes through all panels */
+    bool row_wise; /* ... block after block */
     int lanes;
     int64_t last_lanes;    /* of the last vector of columns */
     int64_t turned_column; /* DOT_INNER: from one turned column to the next */
