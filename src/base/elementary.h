@@ -27,11 +27,10 @@ ALWAYS_INLINE float scaled(float y, float n) {
     return y * power_of_two(half) * power_of_two(whole - half);
 }
 
-/* e^x = 2^n e^r with r = x - n ln 2; e^r = 1 + r + r^2 q(r). */
-DESCRIBED_FUNCTION(float, elementary_exp, (float x), {
-    const float to_nearest = 0x1.8p23f; /* adding it rounds to an integer */
-    float clamped = x > 89.0f ? 89.0f : x;
-    clamped = clamped < -104.0f ? -104.0f : clamped; /* NaN stays */
+/* e^x = 2^n e^r with r = x - n ln 2; e^r = 1 + r (1 + r q(r)). For x up to 89. */
+DESCRIBED_FUNCTION(float, elementary_exp_below, (float x), {
+    const float to_nearest = 0x1.8p23f;        /* adding it rounds to an integer */
+    float clamped = x < -104.0f ? -104.0f : x; /* NaN stays */
     float n = fmaf(clamped, 1.44269504f, to_nearest) - to_nearest;
     float r = fmaf(n, -0.693145752f, clamped);
     r = fmaf(n, -1.42860677e-6f, r);
@@ -40,8 +39,12 @@ DESCRIBED_FUNCTION(float, elementary_exp, (float x), {
     q = fmaf(q, r, 4.16683890e-2f);
     q = fmaf(q, r, 1.66665211e-1f);
     q = fmaf(q, r, 4.99999940e-1f);
-    return scaled(fmaf(r * r, q, r) + 1.0f, n);
+    q = fmaf(q, r, 1.0f);
+    return scaled(fmaf(q, r, 1.0f), n);
 })
+
+DESCRIBED_FUNCTION(float, elementary_exp, (float x),
+                   { return elementary_exp_below(x > 89.0f ? 89.0f : x); })
 
 /* x = 2^e (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2); ln(1 + f) = f - f^2 / 2 + f^3 q(f). */
 DESCRIBED_FUNCTION(float, elementary_log, (float x), {
@@ -99,7 +102,7 @@ DESCRIBED_FUNCTION(float, elementary_erf, (float x), {
 /* By e^-|x|, which does not overflow where the result is still a number. Within 2.5 units in the last place: the
  * rounding of 1 + t could be corrected, at a quarter of the time. */
 DESCRIBED_FUNCTION(float, elementary_logistic, (float x), {
-    float t = elementary_exp(-fabsf(x));
+    float t = elementary_exp_below(-fabsf(x));
     return (x < 0.0f ? t : 1.0f) / (1.0f + t);
 })
 
@@ -193,8 +196,9 @@ DESCRIBED_FUNCTION(float, elementary_sin, (float x), {
 DESCRIBED_FUNCTION(float, elementary_cos, (float x), { return elementary_turned(fabsf(x), 1); })
 
 #define ELEMENTARY_TEXTS                                                                           \
-    power_of_two_text, elementary_exp_text, elementary_log_text, elementary_tanh_text,             \
-        elementary_erf_text, elementary_logistic_text, elementary_expm1_text,                      \
-        elementary_log1p_text, elementary_turned_text, elementary_sin_text, elementary_cos_text
+    power_of_two_text, elementary_exp_below_text, elementary_exp_text, elementary_log_text,        \
+        elementary_tanh_text, elementary_erf_text, elementary_logistic_text,                       \
+        elementary_expm1_text, elementary_log1p_text, elementary_turned_text, elementary_sin_text, \
+        elementary_cos_text
 
 #endif
