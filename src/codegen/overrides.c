@@ -18,7 +18,6 @@ typedef struct override {
 
 static const override table[] = {
     {"dot", product_dot, product_dot_workspace, false, sizeof(dot_plan), product_dot_prepare},
-    {"dots", product_dots, product_dots_workspace, false, sizeof(dot_plan), product_dots_prepare},
     {"conv", onednn_conv, onednn_conv_workspace, false, 0, NULL},
     {"conv_input_grad", onednn_conv_input_grad, onednn_conv_input_grad_workspace, false, 0, NULL},
     {"conv_weight_grad", onednn_conv_weight_grad, onednn_conv_weight_grad_workspace, false, 0,

@@ -1,15 +1,12 @@
-/* The overrides of dot and dots: generated tiles or the library, by the shape. */
+/* The override of dot: generated tiles or the library, by the shape. */
 #ifndef CODEGEN_PRODUCT_CHOICE_H
 #define CODEGEN_PRODUCT_CHOICE_H
 
 #include "codegen/generated/dot_plan.h"
 
-/* `kept` of a call: a plan for each result, or NULL. */
+/* `kept` of a call: a dot_plan, or NULL. */
 tw_status product_dot(const tw_kernel_call *call);
 tw_status product_dot_prepare(const tw_signature *signature, void *kept);
 tw_status product_dot_workspace(const tw_signature *signature, size_t *bytes);
-tw_status product_dots(const tw_kernel_call *call);
-tw_status product_dots_prepare(const tw_signature *signature, void *kept);
-tw_status product_dots_workspace(const tw_signature *signature, size_t *bytes);
 
 #endif

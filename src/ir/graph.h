@@ -14,6 +14,8 @@
 
 typedef enum phase { PHASE_FORWARD, PHASE_BACKWARD, PHASE_UPDATE } phase;
 
+enum { MOST_BESIDE = 8 }; /* nodes side by side */
+
 /* What every rewrite inherits (node_meta of the node it replaces). */
 enum { CALL_DEPTH = 256 }; /* functions that call each other, at most: hostile text nests them */
 
@@ -22,6 +24,7 @@ typedef struct node_meta {
     const char *scope;  /* "h0/ln1", "" at the top */
     const char *source; /* "file.c:12" or NULL */
     int epoch;          /* recompute epoch: equal nodes of different epochs stay apart */
+    int beside;         /* 1: computed side by side with the node before, if that can be */
 } node_meta;
 
 typedef struct node {

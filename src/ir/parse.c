@@ -6,7 +6,7 @@
  *   body      = "{" { statement } "}"
  *   statement = value {"," value} "=" operator "(" operands ")" ["{" attributes "}"] ":" types meta
  *             | "return" values | "assign" path "=" value
- *   meta      = ["!backward" | "!update"] ["scope=" text] ["source=" text] ["epoch=" number]
+ *   meta      = ["!backward" | "!update"] ["scope=" text] ["source=" text] ["epoch=" number] ["beside=" number]
  */
 #include <limits.h>
 #include <stdio.h>
@@ -206,7 +206,7 @@ static bool parse_meta_text(parser *p, const char **out) {
     return *out != NULL;
 }
 
-static bool parse_epoch(parser *p, int *out) {
+static bool parse_number(parser *p, int *out) {
     int64_t number = 0;
     if (!expect_mark(p, "=", "'='")) return false;
     const char *at = p->at;
@@ -233,13 +233,14 @@ static bool parse_meta(parser *p) {
     }
     for (const char *at = p->at; scan_word(&at, word); at = p->at) {
         bool scope = strcmp(word, "scope") == 0, source = strcmp(word, "source") == 0;
-        if (!scope && !source && strcmp(word, "epoch") != 0) break;
+        bool epoch = strcmp(word, "epoch") == 0;
+        if (!scope && !source && !epoch && strcmp(word, "beside") != 0) break;
         p->at = at;
         if (scope) meta.scope = last->scope; /* most often the same again: no further copy */
         if (source) meta.source = last->source;
         bool fine = scope    ? parse_meta_text(p, &meta.scope)
                     : source ? parse_meta_text(p, &meta.source)
-                             : parse_epoch(p, &meta.epoch);
+                             : parse_number(p, epoch ? &meta.epoch : &meta.beside);
         if (!fine) return false;
     }
     p->graph->meta = meta;

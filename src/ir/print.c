@@ -46,6 +46,7 @@ static void print_meta(printer *p, const node_meta *meta) {
         text_add_quoted(&p->out, meta->source);
     }
     if (meta->epoch) text_add(&p->out, " epoch=%d", meta->epoch);
+    if (meta->beside) text_add(&p->out, " beside=%d", meta->beside);
 }
 
 static bool print_node(printer *p, const node *n) {

@@ -12,7 +12,6 @@ extern const tw_operator *const ops_binary[];
 extern const tw_operator *const ops_movement[];
 extern const tw_operator *const ops_reduction[];
 extern const tw_operator *const ops_dot[];
-extern const tw_operator *const ops_dots[];
 extern const tw_operator *const ops_conv[];
 extern const tw_operator *const ops_window[];
 extern const tw_operator *const ops_index[];

@@ -1,16 +1,15 @@
 /*
- * Sibling products: those that share an operand and its axes (projections of one x, their gradients, gates)
- * become one node, `dots`, whose kernel shares the work of all among the threads. Where each is large enough
- * to keep them busy for long, nothing is saved and they stay. It comes last: what fusion finishes in the tile is
- * left to it, and in the final order it can be seen whether memory gets worse.
+ * Sibling products: those that share an operand (projections of one x, gates, gradients) are put next to one another
+ * and marked, so that the threads share the work of all; what fusion finishes in their tiles comes with them. No
+ * operand is concatenated or split. Where each is large enough to keep the threads busy for long, nothing is saved and
+ * they stay. It comes last: in the final order it can be seen what it costs in memory.
  */
 #include "ir/attribute.h"
-#include "ops/dots.h"
 #include "passes/cluster.h"
 #include "passes/footprint.h"
 #include "passes/passes.h"
 
-enum { MOST_NODES = 4096, PARTS = TW_MAX_RESULTS };
+enum { MOST_NODES = 4096, LITTLE = 64 << 10 /* bytes that the peak may rise */ };
 /* Operations of each, as the tiles count them: beyond, the threads meet seldom enough (docs/benchmarks.md). */
 static const double MOST = 2e7;
 
@@ -27,10 +26,32 @@ typedef struct merging {
 
 /* ---- which are siblings ---- */
 
+/* The dot that a node is or has, and the graph that it is in; NULL for none. */
+static const node *product_in(const rewrite *r, const node *it, const tw_graph **graph) {
+    *graph = r->from;
+    if (!node_is(it, "fused")) return it;
+    *graph = it->attr[0].function;
+    for (size_t i = 0; i < (*graph)->nodes.count; i++)
+        if (node_is(&(*graph)->nodes.at[i], "dot")) return &(*graph)->nodes.at[i];
+    return NULL;
+}
+
+/* Operand k of the product, as a value of `from`; ABSENT where it is made within the function. */
+static uint32_t operand_of(const rewrite *r, const node *it, int k) {
+    const tw_graph *graph;
+    const node *dot = product_in(r, it, &graph);
+    if (graph == r->from) return dot->operand[k];
+    for (size_t i = 0; i < graph->inputs.count; i++)
+        if (graph->inputs.at[i] == dot->operand[k]) return it->operand[i];
+    return ABSENT;
+}
+
 /* A multiply-add for each row, and the reading of w; 0 where it is not computed in tiles. */
 static double work_of(const rewrite *r, const node *it) {
+    const tw_graph *graph;
+    const node *dot = product_in(r, it, &graph);
     matrix_product m;
-    if (!cluster_product(r->to->module->context, r->from, it, &m)) return 0;
+    if (!dot || !cluster_product(r->to->module->context, graph, dot, &m)) return 0;
     double work = (double)m.x_extent[m.rank - 1] * (double)m.y_extent[m.rank - 1];
     for (int i = 0; i < (int)m.rank - 2; i++) work *= (double)m.y_extent[i];
     return work * (2 * (double)m.y_extent[m.rank - 2] + 16);
@@ -41,30 +62,17 @@ static bool is_candidate(const rewrite *r, const node *it) {
     return work > 0 && work <= MOST;
 }
 
-static bool is_turned(const node *a, const node *b) {
-    const tw_shape *of_a = &a->attr[DOTS_CONTRACT_B].list, *of_b = &b->attr[DOTS_CONTRACT_B].list;
-    return of_a->rank == 1 && of_a->dim[0] != of_b->dim[0];
+static bool are_siblings(const rewrite *r, const node *a, const node *b) {
+    if (a->meta.epoch != b->meta.epoch || a->meta.phase != b->meta.phase) return false;
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 2; k++) {
+            uint32_t shared = operand_of(r, a, i);
+            if (shared != ABSENT && shared == operand_of(r, b, k)) return true;
+        }
+    return false;
 }
 
-static bool is_matrix(const rewrite *r, uint32_t value) {
-    return r->from->values.at[value].type.shape.rank == 2;
-}
-
-/* Alike but for the axis of a matrix that is summed over. */
-static bool are_alike(const rewrite *r, const node *a, const node *b) {
-    if (a->operand[0] != b->operand[0] || a->meta.epoch != b->meta.epoch ||
-        a->meta.phase != b->meta.phase)
-        return false;
-    for (int i = 0; i < DOTS_TURNED; i++)
-        if (i != DOTS_CONTRACT_B && !attr_equal(&a->op->attributes[i], &a->attr[i], &b->attr[i]))
-            return false;
-    bool matrices = a->attr[DOTS_CONTRACT_B].list.rank == 1 && is_matrix(r, a->operand[1]) &&
-                    is_matrix(r, b->operand[1]);
-    return matrices || attr_equal(&a->op->attributes[DOTS_CONTRACT_B], &a->attr[DOTS_CONTRACT_B],
-                                  &b->attr[DOTS_CONTRACT_B]);
-}
-
-static int count_parts(const merging *g, uint32_t first) {
+static int count_siblings(const merging *g, uint32_t first) {
     int n = 0;
     for (uint32_t i = first; i != NO_NODE; i = g->next[i]) n++;
     return n;
@@ -92,8 +100,10 @@ static void take_back(merging *g, uint32_t first, uint32_t added) {
 static size_t earliest(const rewrite *r, const merging *g, uint32_t first, size_t count) {
     size_t after = 0;
     for (uint32_t i = first; i != NO_NODE; i = g->next[i])
-        for (int k = 0; k < 2; k++) {
-            uint32_t from = r->from->values.at[r->from->nodes.at[i].operand[k]].node;
+        for (int k = 0; k < r->from->nodes.at[i].n_operands; k++) {
+            uint32_t value = r->from->nodes.at[i].operand[k];
+            if (value == ABSENT) continue;
+            uint32_t from = r->from->values.at[value].node;
             if (g->first[from] == first) return count + 1;
             while (g->next[from] != NO_NODE) from = g->next[from];
             if (g->place[from] + 1 > after) after = g->place[from] + 1;
@@ -165,8 +175,8 @@ static void find_siblings(const rewrite *r, merging *g, const uint32_t *list, si
     g->first[list[i]] = list[i];
     for (size_t k = 0; k < i; k++) {
         bool starts = g->first[list[k]] == list[k];
-        if (!starts || !are_alike(r, &nodes[list[k]], &nodes[list[i]])) continue;
-        if (count_parts(g, list[k]) == PARTS) continue;
+        if (!starts || !are_siblings(r, &nodes[list[k]], &nodes[list[i]])) continue;
+        if (count_siblings(g, list[k]) == MOST_BESIDE) continue;
         if (join(r, g, list[k], list[i], order, count)) return;
     }
 }
@@ -182,7 +192,7 @@ static bool arrange(rewrite *r, uint32_t *order, size_t count) {
         g->place[order[i]] = i;
         if (is_candidate(r, &r->from->nodes.at[order[i]])) list[candidates++] = order[i];
     }
-    if (good) g->peak = footprint_peak(&g->memory, r, order, count, NULL);
+    if (good) g->peak = footprint_peak(&g->memory, r, order, count, NULL) + LITTLE;
     for (size_t i = 0; good && i < candidates; i++) find_siblings(r, g, list, i, order, count);
     context_release(r->to->module->context, list);
     if (!good) graph_error(r->to, TW_ERR_MEMORY, "out of memory in merging products");
@@ -191,30 +201,9 @@ static bool arrange(rewrite *r, uint32_t *order, size_t count) {
 
 static bool visit(rewrite *r, const node *it, const uint32_t *operand, uint32_t *result) {
     const merging *g = r->state;
-    uint32_t first = r->from->values.at[it->first_result].node, in[PARTS + 1];
-    if (!g->next || g->next[first] == NO_NODE) return false;
-    int n = 0;
-    int64_t turned = 0;
-    for (uint32_t i = first; i != NO_NODE; i = g->next[i]) {
-        const node *part = &r->from->nodes.at[i];
-        turned |= (int64_t)is_turned(it, part) << n;
-        in[++n] = r->map[part->operand[1]];
-    }
-    in[0] = operand[0];
-    tw_attr attr[DOTS_TURNED + 1];
-    memcpy(attr, it->attr, DOTS_TURNED * sizeof *attr);
-    attr[DOTS_TURNED] = tw_attr_int(turned);
-    const tw_operator *op = tw_operator_find(r->to->module->context, "dots");
-    uint32_t made = op ? graph_append(r->to, op, n + 1, in, attr) : NO_NODE;
-    if (made == NO_NODE) return false;
-    n = 0;
-    for (uint32_t i = first; i != NO_NODE; i = g->next[i]) {
-        r->map[r->from->nodes.at[i].first_result] =
-            r->to->nodes.at[made].first_result + (uint32_t)n++;
-        r->done[i] = 1;
-    }
-    result[0] = r->map[it->first_result];
-    return true;
+    (void)operand, (void)result;
+    r->to->meta.beside = g->joined && g->joined[r->from->values.at[it->first_result].node];
+    return false;
 }
 
 static void end(rewrite *r) {
@@ -229,7 +218,7 @@ static void end(rewrite *r) {
 }
 
 const pass merge_pass = {.name = "merge",
-                         .about = "products that share an operand become one node",
+                         .about = "products that share an operand stand side by side",
                          .state_size = sizeof(merging),
                          .arrange = arrange,
                          .visit = visit,

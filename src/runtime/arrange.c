@@ -1,6 +1,6 @@
 /*
  * What follows lowering: dead instructions go, broadcasts become views, neighbouring elementwise
- * instructions over one box become groups, and each slot learns how long it lives.
+ * instructions over one box and products side by side become groups, and each slot learns how long it lives.
  */
 #include "ir/dimension.h"
 #include "runtime/code.h"
@@ -170,18 +170,57 @@ static void assign_registers(struct code *code, struct group *group, const uses 
     }
 }
 
+static bool is_product(const struct code *code, const instruction *it) {
+    return it->generated ? it->generated->product != NULL
+                         : !code->plain && !strcmp(it->op->name, "dot");
+}
+
+/* Whether `reader` reads a result of `maker`, or the present value of a variable that `maker` updates. */
+static bool depends(const struct code *code, const instruction *reader, const instruction *maker) {
+    for (int k = 0; k < reader->n_operands; k++) {
+        if (reader->operand[k] == ABSENT) continue;
+        uint32_t root = code_root(code, reader->operand[k]);
+        if (root >= maker->result && root < maker->result + (uint32_t)maker->n_results) return true;
+        for (size_t v = 0; v < code->variables.count; v++) {
+            const code_variable *it = &code->variables.at[v];
+            if (it->slot != root || it->final == ABSENT) continue;
+            uint32_t made = code_root(code, it->final);
+            if (made >= maker->result && made < maker->result + (uint32_t)maker->n_results)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whether `it` is a product that can be computed side by side with those from `first` on. */
+static bool stands_beside(const struct code *code, int first, const instruction *it) {
+    const instruction *head = &code->instructions.at[first];
+    if (!it->beside || code->check || !is_product(code, head) || !is_product(code, it))
+        return false;
+    for (const instruction *other = head; other < it; other++)
+        if (depends(code, it, other) || depends(code, other, it)) return false;
+    return true;
+}
+
+static int most_members(const struct code *code, int first) {
+    if (code->check) return 1;
+    return code->instructions.at[first].scalar ? GROUP_MEMBERS : MOST_BESIDE;
+}
+
 static tw_status make_groups(struct code *code, const uses *use) {
     int n = (int)code->instructions.count;
     for (int first = 0; first < n;) {
         struct group *made = VECTOR_PUSH(code->context, &code->groups);
         if (!made) return no_memory(code);
+        bool scalar = code->instructions.at[first].scalar;
         made->first = first;
         made->count = 1;
-        while (code->instructions.at[first].scalar && !code->check && made->count < GROUP_MEMBERS &&
-               first + made->count < n &&
-               joins(code, first, &code->instructions.at[first + made->count]))
-            made->count++;
-        if (made->count > 1) assign_registers(code, made, use);
+        for (; made->count < most_members(code, first) && first + made->count < n; made->count++) {
+            const instruction *next = &code->instructions.at[first + made->count];
+            if (scalar ? !joins(code, first, next) : !stands_beside(code, first, next)) break;
+        }
+        made->beside = !scalar && made->count > 1;
+        if (scalar && made->count > 1) assign_registers(code, made, use);
         first += made->count;
     }
     return TW_OK;

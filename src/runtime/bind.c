@@ -1,5 +1,6 @@
 /* From a program's inputs to numbers: symbols, shapes, attributes, places of buffers. */
 #include "ir/dimension.h"
+#include "runtime/beside.h"
 #include "runtime/dispatch.h"
 #include "runtime/fused.h"
 
@@ -295,6 +296,8 @@ static tw_status bind_all(tw_program *program) {
     tw_status status = bind_types(program);
     for (size_t i = 0; !status && i < code->instructions.count; i++)
         status = bind_step(program, &code->instructions.at[i], &program->steps[i]);
+    for (size_t g = 0; !status && g < code->groups.count; g++)
+        if (code->groups.at[g].beside) beside_bind(program, &code->groups.at[g]);
     if (!status) status = bind_memory(program);
     program->is_bound = !status;
     return status;

@@ -39,12 +39,14 @@ typedef struct instruction {
     bool symbolic;              /* an attribute has extents to be bound */
     bool scalar;                /* run by the elementwise driver */
     const generated *generated; /* of a fused function: what runs it */
+    bool beside;                /* the one before, if that can be: both are products */
     const char *scope, *source; /* source: NULL for none */
 } instruction;
 
-/* Instructions that run together; elementwise ones go over their box block by block. */
+/* Instructions that run together: elementwise ones go over their box block by block, products side by side. */
 struct group {
     int first, count;
+    bool beside;   /* products */
     int registers; /* blocks of scratch */
 };
 
@@ -83,7 +85,7 @@ void code_free(struct code *code);
  * its inputs in order. */
 tw_status code_lower(struct code *code, tw_graph *graph, int n_in, const uint32_t *in, int n_out,
                      const uint32_t *out, const tw_compile_opts *opts);
-/* Drops what nobody needs, turns broadcasts into views, groups elementwise instructions, gives
+/* Drops what nobody needs, turns broadcasts into views, groups instructions, gives
  * assigned slots their variables, and finds how long each slot lives. */
 tw_status code_arrange(struct code *code);
 

@@ -55,7 +55,7 @@ static tw_status bind_product(tw_program *program, const generated *g, const int
     p->signature =
         (tw_signature){context, product->op, 2, 1, p->operand, &p->result, product->attr};
     tw_status status = generated_product_prepare(g, &p->signature, extent, &p->plan, &p->blocks);
-    if (!status && p->blocks) at->workspace = generated_dots_bytes(context, 1, &p->plan);
+    if (!status && p->blocks) at->workspace = generated_dot_bytes(context, &p->plan);
     if (status || p->blocks) return status;
     size_t room;
     if (!type_bytes(p->result, &p->bytes))
@@ -132,17 +132,23 @@ static tw_status run_kernel(const tw_program *program, const generated *g, const
     return status;
 }
 
+/* This run's pointers, but for those of products and pieces. */
+static void point(const generated *g, const step *at) {
+    const nest *n = &g->nest;
+    int64_t *slot = at->fused.slot;
+    for (int i = 0; i < n->n_loads; i++)
+        if (!g->product || i != g->product->load)
+            slot[kernel_slot_load(n, i)] = (int64_t)(intptr_t)at->in[n->load[i].input];
+    for (int i = 0; i < n->n_stores; i++)
+        slot[kernel_slot_store(n, i)] = (int64_t)(intptr_t)at->out[i];
+}
+
 tw_status fused_run(const tw_program *program, const instruction *it, const step *at) {
     const generated *g = it->generated;
-    const nest *n = &g->nest;
     const generated_call *call = &at->fused;
     tw_context *context = program->object.context;
     scratch_mark mark = scratch_save(context);
-    for (int i = 0; i < n->n_loads; i++)
-        if (!g->product || i != g->product->load)
-            call->slot[kernel_slot_load(n, i)] = (int64_t)(intptr_t)at->in[n->load[i].input];
-    for (int i = 0; i < n->n_stores; i++)
-        call->slot[kernel_slot_store(n, i)] = (int64_t)(intptr_t)at->out[i];
+    point(g, at);
     tw_status status = TW_OK;
     if (g->product) {
         const void *x = at->in[g->product->operand[0]], *w = at->in[g->product->operand[1]];
@@ -150,9 +156,16 @@ tw_status fused_run(const tw_program *program, const instruction *it, const step
             return generated_product_run(context, g, &at->product->plan, call, x, w);
         char *product;
         status = run_product(at, x, w, &product);
-        call->slot[kernel_slot_load(n, g->product->load)] = (int64_t)(intptr_t)product;
+        call->slot[kernel_slot_load(&g->nest, g->product->load)] = (int64_t)(intptr_t)product;
     }
     if (!status) status = run_kernel(program, g, at);
     scratch_restore(context, mark);
     return status;
+}
+
+dot_task fused_task(const instruction *it, const step *at, generated_finishing *finishing) {
+    const generated *g = it->generated;
+    point(g, at);
+    return generated_product_task(g, &at->product->plan, &at->fused, at->in[g->product->operand[0]],
+                                  at->in[g->product->operand[1]], finishing);
 }

@@ -71,8 +71,11 @@ static bool is_safe(const struct code *code, uint32_t present, int g, int i, int
 
 /* The last group that may fail, -1 for none. */
 static int last_failing(const struct code *code) {
-    for (int g = (int)code->groups.count; g-- > 0;)
-        if (may_fail(code, &code->instructions.at[code->groups.at[g].first])) return g;
+    for (int g = (int)code->groups.count; g-- > 0;) {
+        const struct group *group = &code->groups.at[g];
+        for (int i = group->first; i < group->first + group->count; i++)
+            if (may_fail(code, &code->instructions.at[i])) return g;
+    }
     return -1;
 }
 

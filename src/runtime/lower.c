@@ -14,6 +14,7 @@
 /* Where a node stands. */
 typedef struct place {
     const char *scope, *source;
+    bool beside; /* the node before */
 } place;
 
 typedef struct lowering {
@@ -93,6 +94,7 @@ static tw_status emit(lowering *l, const tw_operator *op, int n, const uint32_t 
     made.attr = own_attrs(l, op, attr);
     made.operand = arena_allocate(&l->code->arena, (size_t)n + 1, sizeof *made.operand);
     made.scope = arena_copy_string(&l->code->arena, at.scope ? at.scope : "");
+    made.beside = at.beside;
     made.source = at.source ? arena_copy_string(&l->code->arena, at.source) : NULL;
     if (!made.attr || !made.operand || !made.scope || (at.source && !made.source))
         return no_memory(l);
@@ -192,7 +194,7 @@ static tw_status lower_graph(lowering *l, const tw_graph *graph, const uint8_t *
 static place place_of(const lowering *l, const node *it) {
     bool own = *it->meta.scope || !l->outer.scope;
     return (place){own ? it->meta.scope : l->outer.scope,
-                   it->meta.source ? it->meta.source : l->outer.source};
+                   it->meta.source ? it->meta.source : l->outer.source, it->meta.beside != 0};
 }
 
 /* A function's nodes in place of the node that names it. */

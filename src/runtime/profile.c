@@ -39,7 +39,7 @@ static double bytes_of(const tw_program *program, uint32_t slot) {
     return (double)shape_elements(type.shape) * (double)tw_dtype_size(type.dtype);
 }
 
-/* "mul+add+tanh"; what does not fit is "...". */
+/* "mul+add+tanh", or "dot+add|dot+add" side by side; what does not fit is "...". */
 static const char *name_group(tw_profile *profile, const struct code *code,
                               const struct group *group) {
     char name[NAME] = "";
@@ -49,7 +49,7 @@ static const char *name_group(tw_profile *profile, const struct code *code,
         const char *next = it->generated ? it->generated->name : it->op->name;
         size_t length = strlen(next);
         bool fits = used + length + 5 < sizeof name;
-        if (i) name[used++] = '+';
+        if (i) name[used++] = group->beside ? '|' : '+';
         memcpy(name + used, fits ? next : "...", (fits ? length : 3) + 1);
         used += fits ? length : 3;
         if (!fits) break;

@@ -240,7 +240,7 @@ char *tw_program_print(tw_program *program) {
     for (size_t g = 0; g < code->groups.count; g++) {
         const struct group *group = &code->groups.at[g];
         for (int i = 0; i < group->count; i++) {
-            /* Members of a group, which run block by block, share its number. */
+            /* Members of a group, which run block by block or side by side, share its number. */
             text_add(&out, "%4zu%s ", g, group->count == 1 ? " " : i ? "|" : "+");
             print_instruction(program, &code->instructions.at[group->first + i], &out);
         }

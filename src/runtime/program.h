@@ -31,8 +31,9 @@ typedef struct step {
     generated_call fused;   /* generated kernels */
     size_t pieces_bytes;    /* ... of the results of pieces of a reduction */
     fused_product *product; /* ... of a kernel with a product */
-    size_t workspace;       /* bytes of scratch memory that the kernel takes */
-    char *scratch;          /* ... and its place */
+    bool beside;            /* the products of its group, which it leads, run side by side */
+    size_t workspace; /* bytes of scratch memory that the kernel takes; the most of its group */
+    char *scratch;    /* ... and its place */
 } step;
 
 struct tw_program {

@@ -3,6 +3,7 @@
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "ir/dimension.h"
+#include "runtime/beside.h"
 #include "runtime/check.h"
 #include "runtime/dispatch.h"
 #include "runtime/fused.h"
@@ -68,21 +69,31 @@ static void run_elementwise(const tw_program *program, const struct group *group
     tw_parallel_for(context, elements, grain, run_blocks, &work);
 }
 
-static tw_status run_group(const tw_program *program, const struct group *group) {
-    const instruction *it = &program->code->instructions.at[group->first];
-    if (it->scalar) {
-        run_elementwise(program, group);
-        return TW_OK;
-    }
+/* An instruction by itself, or all of a group of products. */
+static tw_status run_step(const tw_program *program, const struct group *group, int i) {
+    const instruction *it = &program->code->instructions.at[i];
+    const step *head = &program->steps[group->first], *at = &program->steps[i];
     tw_context *context = program->object.context;
-    const step *at = &program->steps[group->first];
-    scratch_plan(context, at->scratch, at->workspace);
-    tw_status status =
-        it->generated ? fused_run(program, it, at) : dispatch_run(&at->call, program->code->plain);
+    scratch_plan(context, head->scratch, head->workspace);
+    tw_status status = head->beside    ? beside_run(program, group)
+                       : it->generated ? fused_run(program, it, at)
+                                       : dispatch_run(&at->call, program->code->plain);
     scratch_plan(context, NULL, 0);
     if (!status) return TW_OK;
     const char *scope = *it->scope ? it->scope : "the top scope";
     return context_error(context, status, "%s in %s: %s", it->op->name, scope, tw_message(context));
+}
+
+static tw_status run_group(const tw_program *program, const struct group *group) {
+    const step *head = &program->steps[group->first];
+    if (program->code->instructions.at[group->first].scalar) {
+        run_elementwise(program, group);
+        return TW_OK;
+    }
+    int count = head->beside ? 1 : group->count;
+    tw_status status = TW_OK;
+    for (int i = 0; i < count && !status; i++) status = run_step(program, group, group->first + i);
+    return status;
 }
 
 static tw_status check_arguments(const tw_program *program, tw_tensor *const *in, tw_tensor **out) {

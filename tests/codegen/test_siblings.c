@@ -1,7 +1,7 @@
 /*
- * Sibling products: dots against the same products apart, bit by bit, over layouts, extents and types; the
- * same bits for 1, 2 and 3 threads; without generated code; attention with its gradients, whose projections
- * the merge pass puts together.
+ * Products side by side against the same products apart, bit by bit, over layouts, extents and types; the
+ * same bits for 1, 2 and 3 threads; where no tiles serve and they take turns; with biases and activations; updates of
+ * weights that others read; attention with its gradients, whose projections the merge pass puts together.
  * LABELS: threads
  */
 #include <setjmp.h>
@@ -15,6 +15,7 @@
 #include <thalweg/thalweg.h>
 
 #include "codegen/machine_code.h"
+#include "ir/graph.h"
 #include "support/numbers.h"
 
 enum { MOST = 4, THREADS = 3 };
@@ -53,18 +54,14 @@ static tw_shape shape_of(const family *f, int i) {
     return f->turned >> (i - 1) & 1 ? TW_SHAPE(columns, f->depth) : TW_SHAPE(f->depth, columns);
 }
 
-/* As one node, or each by itself. */
+/* Marked as the merge pass does, or not. */
 static void products(const family *f, bool apart, tw_graph *g, const tw_value *in, tw_value *out) {
     int x_axis = f->x_turned ? 0 : 1;
-    for (int i = 0; i < f->n && apart; i++) {
+    for (int i = 0; i < f->n; i++) {
         int axis = f->turned >> i & 1;
         out[i] = tw_dot(in[0], in[i + 1], 0, NULL, NULL, 1, &x_axis, &axis);
+        g->nodes.at[g->nodes.count - 1].meta.beside = i && !apart;
     }
-    tw_attr attr[6] = {{0}};
-    attr[2] = tw_attr_dims(TW_SHAPE(x_axis));
-    attr[3] = tw_attr_dims(TW_SHAPE(0));
-    attr[5] = tw_attr_int(f->turned);
-    if (!apart) tw_apply(g, "dots", f->n + 1, in, attr, out);
 }
 
 /* The results, whose context the caller frees. */
@@ -114,7 +111,7 @@ static void check(const family *f, int vectors) {
     for (int t = 1; t <= THREADS; t++) {
         const tw_context_opts options = {.threads = t, .vectors = vectors};
         c[1] = compute(f, true, TW_F32, &options, &as_built, apart);
-        c[2] = compute(f, false, TW_F32, &options, NULL, merged);
+        c[2] = compute(f, false, TW_F32, &options, &as_built, merged);
         assert_close(f, merged, truth);
         assert_same(f, merged, apart, "merged and apart");
         tw_context_free(c[1]);
@@ -133,7 +130,7 @@ static void test_narrower(void **state) {
     for (int i = 0; i < FAMILIES; i++) check(&families[i], 16);
 }
 
-/* Where no tiles serve: the parts one after the other, or the body. */
+/* Where no tiles serve they take turns. */
 static void test_without(void **state) {
     (void)state;
     const tw_context_opts options[] = {{.threads = 2, .no_codegen = true}, {.threads = 2}};
@@ -168,9 +165,7 @@ static void test_halves(void **state) {
     }
 }
 
-/* ---- attention ---- */
-
-enum { BATCH = 4, TIME = 16, WIDTH = 64, STEPS = 3 };
+/* ---- with the work of their tiles ---- */
 
 static int count(const char *text, const char *word) {
     int n = 0;
@@ -178,9 +173,93 @@ static int count(const char *text, const char *word) {
     return n;
 }
 
-/* Steps of a block's training; `end` gets the weights of query, key and value. */
-static void train(const tw_context_opts *options, const tw_compile_opts *how, int wanted,
+enum { ROWS = 33, DEPTH = 96, COLUMNS = 80, GATES = 3, SIZE = ROWS * COLUMNS };
+
+/* A gate's product with its bias and activation, and one that has none. */
+static void gates(const tw_context_opts *options, const tw_compile_opts *how, bool open,
                   double *end) {
+    tw_context *c = tw_context_new(options);
+    tw_graph *g = tw_graph_new(c, NULL, TW_SYMBOLIC, NULL);
+    tw_shape shape = TW_SHAPE(open ? tw_symbol(c, "n") : ROWS, DEPTH);
+    tw_value in[1 + 2 * GATES] = {tw_input(g, "x", TW_F32, shape)}, out[GATES];
+    tw_tensor *data[1 + 2 * GATES], *got[GATES] = {NULL};
+    data[0] = tensor_drawn(c, TW_F32, TW_SHAPE(ROWS, DEPTH), 1, -1, 1);
+    for (int i = 0; i < GATES; i++) {
+        char w[3] = {'w', (char)('0' + i), 0}, b[3] = {'b', (char)('0' + i), 0};
+        in[1 + 2 * i] = tw_input(g, w, TW_F32, TW_SHAPE(DEPTH, COLUMNS));
+        in[2 + 2 * i] = tw_input(g, b, TW_F32, TW_SHAPE(COLUMNS));
+        data[1 + 2 * i] =
+            tensor_drawn(c, TW_F32, TW_SHAPE(DEPTH, COLUMNS), (uint64_t)i + 2, -0.1, 0.1);
+        data[2 + 2 * i] = tensor_drawn(c, TW_F32, TW_SHAPE(COLUMNS), (uint64_t)i + 9, -1, 1);
+        tw_value z = tw_matmul(in[0], in[1 + 2 * i]);
+        out[i] = i == 0 ? z : tw_add(z, in[2 + 2 * i]);
+        if (i == 2) out[i] = tw_tanh(out[i]);
+    }
+    tw_program *program = tw_compile(g, 1 + 2 * GATES, in, GATES, out, how);
+    if (!program || tw_run(program, data, got)) fail_msg("%s", tw_message(c));
+    char *list = tw_program_print(program);
+    bool merged = machine_target_of(c) && !how;
+    if (merged && count(list, "| ") != GATES - 1) fail_msg("%s", list);
+    tw_string_free(c, list);
+    for (int i = 0; i < GATES; i++)
+        assert_int_equal(numbers_of(got[i], SIZE, end + i * SIZE), SIZE);
+    tw_context_free(c);
+}
+
+static void test_finished(void **state) {
+    (void)state;
+    static double truth[GATES * SIZE], one[GATES * SIZE], other[GATES * SIZE];
+    gates(NULL, &(tw_compile_opts){.reference = true}, false, truth);
+    gates(&(tw_context_opts){.threads = 1}, NULL, false, one);
+    assert_near("gates", GATES * SIZE, one, truth, TOLERANCE);
+    for (int threads = 2; threads <= THREADS; threads++) {
+        gates(&(tw_context_opts){.threads = threads}, NULL, false, other);
+        assert_memory_equal(one, other, sizeof one);
+        gates(&(tw_context_opts){.threads = threads}, NULL, true, other);
+        assert_memory_equal(one, other, sizeof one);
+    }
+    gates(&(tw_context_opts){.threads = 2, .no_codegen = true}, NULL, false, other);
+    assert_near("gates without generated code", GATES * SIZE, other, truth, TOLERANCE);
+}
+
+/* A weight's update beside a product that reads the weight, if the marks say so: it has to see the present value. */
+static void test_updated(void **state) {
+    (void)state;
+    enum { N = 48 };
+    for (int order = 0; order < 2; order++) {
+        tw_context *c = tw_context_new(&(tw_context_opts){.threads = 2});
+        tw_store *store = tw_store_new(c, NULL);
+        tw_graph *g = tw_graph_new(c, store, TW_SYMBOLIC, NULL);
+        tw_value w = tw_variable(g, "w", TW_F32, TW_SHAPE(N, N), tw_constant_init(1));
+        tw_value x = tw_input(g, "x", TW_F32, TW_SHAPE(N, N)), y = {0}, next = {0};
+        for (int i = 0; i < 2; i++) {
+            if (i == order)
+                y = tw_matmul(w, x);
+            else
+                next = tw_matmul(x, x);
+            g->nodes.at[g->nodes.count - 1].meta.beside = i;
+        }
+        tw_assign(w, next);
+        tw_program *program = tw_compile(g, 1, &x, 1, &y, &(tw_compile_opts){.as_built = true});
+        static double ones[N * N], got[N * N];
+        for (int i = 0; i < N * N; i++) ones[i] = 1;
+        tw_tensor *in = tensor_of(c, TW_F32, TW_SHAPE(N, N), ones), *out = NULL;
+        if (!program || tw_run(program, &in, &out)) fail_msg("%s", tw_message(c));
+        assert_int_equal(numbers_of(out, N * N, got), N * N);
+        for (int i = 0; i < N * N; i++) assert_true(got[i] == N);
+        numbers_at(store, "w", N * N, got);
+        for (int i = 0; i < N * N; i++) assert_true(got[i] == N);
+        tw_context_free(c);
+    }
+}
+
+/* ---- attention ---- */
+
+enum { BATCH = 4, TIME = 16, WIDTH = 64, STEPS = 3 };
+
+/* Steps of a block's training; `end` gets the weights of query, key and value. */
+static void train(const tw_context_opts *options, const tw_compile_opts *how, bool biased,
+                  int wanted, double *end) {
     static const char *const paths[] = {"block/query/weight", "block/key/weight",
                                         "block/value/weight"};
     tw_context *c = tw_context_new(options);
@@ -188,12 +267,13 @@ static void train(const tw_context_opts *options, const tw_compile_opts *how, in
     tw_graph *g = tw_graph_new(c, store, TW_SYMBOLIC, &(tw_graph_opts){.training = true});
     tw_shape shape = TW_SHAPE(BATCH, TIME, WIDTH);
     tw_value x = tw_input(g, "x", TW_F32, shape);
-    tw_value y = tw_multi_head_attention(x, "block", 4, &(tw_multi_head_opts){.no_bias = true});
+    tw_value y = tw_multi_head_attention(x, "block", 4, &(tw_multi_head_opts){.no_bias = !biased});
     tw_minimize(tw_mean(tw_square(tw_sub(y, x))), &(tw_optimizer){.kind = TW_SGD, .rate = 0.5});
     tw_program *program = tw_compile(g, 1, &x, 0, NULL, how);
     if (!program) fail_msg("%s", tw_message(c));
     char *list = tw_program_print(program);
-    if (machine_target_of(c) && count(list, "dots(") != wanted) fail_msg("%s", list);
+    bool merged = machine_target_of(c) && !how;
+    if (merged && count(list, "| ") != wanted) fail_msg("%s", list);
     tw_string_free(c, list);
     tw_tensor *data = tensor_drawn(c, TW_F32, shape, 1, -1, 1);
     for (int i = 0; i < STEPS; i++)
@@ -206,19 +286,22 @@ static void test_attention(void **state) {
     (void)state;
     enum { NUMBERS = 3 * WIDTH * WIDTH };
     static double truth[NUMBERS], one[NUMBERS], two[NUMBERS];
-    train(NULL, &(tw_compile_opts){.reference = true}, 0, truth);
-    train(&(tw_context_opts){.threads = 1}, NULL, 2, one);
-    train(&(tw_context_opts){.threads = 2}, NULL, 2, two);
-    assert_near("weights", NUMBERS, one, truth, TOLERANCE);
-    assert_memory_equal(one, two, sizeof one);
-    train(&(tw_context_opts){.threads = 2, .no_codegen = true}, NULL, 0, two);
-    assert_near("weights without generated code", NUMBERS, two, truth, TOLERANCE);
+    for (int biased = 0; biased < 2; biased++) {
+        train(NULL, &(tw_compile_opts){.reference = true}, biased, 0, truth);
+        train(&(tw_context_opts){.threads = 1}, NULL, biased, 6, one);
+        train(&(tw_context_opts){.threads = 2}, NULL, biased, 6, two);
+        assert_near("weights", NUMBERS, one, truth, TOLERANCE);
+        assert_memory_equal(one, two, sizeof one);
+        train(&(tw_context_opts){.threads = 2, .no_codegen = true}, NULL, biased, 0, two);
+        assert_near("weights without generated code", NUMBERS, two, truth, TOLERANCE);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bits),      cmocka_unit_test(test_narrower),
         cmocka_unit_test(test_without),   cmocka_unit_test(test_halves),
+        cmocka_unit_test(test_finished),  cmocka_unit_test(test_updated),
         cmocka_unit_test(test_attention),
     };
     return cmocka_run_group_tests_name("siblings", tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include "base/parallel.h"
 #include "base/scratch.h"
 #include "codegen/generated/halves.h"
+#include "ir/graph.h"
 
 enum {
     GRAIN = 40000, /* operations that are worth a thread */
@@ -462,19 +463,21 @@ tw_status generated_dot_finished(tw_context *context, const dot_plan *plan, cons
     return run_one(context, plan, x, w, NULL, finish);
 }
 
-tw_status generated_dots(tw_context *context, int n, const dot_plan *plan, const void *const *in,
-                         void *const *y) {
-    job j[TW_MAX_RESULTS];
-    for (int i = 0; i < n; i++) j[i] = job_of(&plan[i], in[0], in[i + 1], y[i], NULL);
+tw_status generated_dots(tw_context *context, int n, const dot_task *task) {
+    job j[MOST_BESIDE];
+    for (int i = 0; i < n; i++)
+        j[i] = job_of(task[i].plan, task[i].x, task[i].w, task[i].y, task[i].finish);
     return run(context, n, j);
 }
 
-size_t generated_dots_bytes(const tw_context *context, int n, const dot_plan *plan) {
+size_t generated_dot_bytes(const tw_context *context, const dot_plan *plan) {
+    size_t bytes = scratch_bytes(context, plan->scratch_floats);
+    return plan->halved ? scratch_rounded(bytes) + halves_bytes(&plan->m) : bytes;
+}
+
+size_t generated_dots_bytes(const tw_context *context, int n, const dot_plan *const *plan) {
     size_t most = 0;
-    for (int i = 0; i < n; i++) {
-        size_t own = scratch_bytes(context, plan[i].scratch_floats);
-        if (plan[i].halved) own = scratch_rounded(own) + halves_bytes(&plan[i].m);
-        if (own > most) most = own;
-    }
-    return most;
+    for (int i = 0; i < n; i++)
+        if (plan[i]->scratch_floats > most) most = plan[i]->scratch_floats;
+    return scratch_bytes(context, most);
 }

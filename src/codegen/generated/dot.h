@@ -33,12 +33,21 @@ tw_status generated_dot(tw_context *context, const dot_plan *plan, const float *
 tw_status generated_dot_finished(tw_context *context, const dot_plan *plan, const float *x,
                                  const float *w, const dot_finish *finish);
 
-/* y[i] = x w[i] for n products (at most TW_MAX_RESULTS), side by side: the threads share the work of all. in[] has x
- * and then each w. The bits are those of generated_dot. */
-tw_status generated_dots(tw_context *context, int n, const dot_plan *plan, const void *const *in,
-                         void *const *y);
+/* One of several products that are computed side by side. */
+typedef struct dot_task {
+    const dot_plan *plan; /* not halved */
+    const float *x, *w;
+    float *y;                 /* NULL: to the finish */
+    const dot_finish *finish; /* NULL: to y */
+} dot_task;
 
-/* The memory that n products take side by side while they run, from the caller's scratch (base/scratch.h). */
-size_t generated_dots_bytes(const tw_context *context, int n, const dot_plan *plan);
+/* At most MOST_BESIDE (ir/graph.h) products that don't depend on each other: the threads share the work of all. The bits
+ * are those that each has alone. */
+tw_status generated_dots(tw_context *context, int n, const dot_task *task);
+
+/* The memory that a product, or products side by side, take while they run, from the caller's scratch
+ * (base/scratch.h). */
+size_t generated_dot_bytes(const tw_context *context, const dot_plan *plan);
+size_t generated_dots_bytes(const tw_context *context, int n, const dot_plan *const *plan);
 
 #endif

@@ -61,8 +61,18 @@ static inline double generated_flops(const generated *g, const generated_call *c
  */
 tw_status generated_product_prepare(const generated *g, const tw_signature *dot,
                                     const int64_t *extent, dot_plan *plan, bool *blocks);
-/* x w, and of each block all the rest; slots with all pointers but the product's. */
+/* x w, and of each block all the rest, for a call whose slots have all pointers but the product's. */
 tw_status generated_product_run(tw_context *context, const generated *g, const dot_plan *plan,
                                 const generated_call *call, const float *x, const float *w);
+
+/* The same as one of several side by side (generated_dots); what it points to stays with the caller. */
+typedef struct generated_finishing {
+    const generated *g;
+    const int64_t *slot; /* of the whole box */
+    dot_finish finish;
+} generated_finishing;
+dot_task generated_product_task(const generated *g, const dot_plan *plan,
+                                const generated_call *call, const float *x, const float *w,
+                                generated_finishing *finishing);
 
 #endif

@@ -11,18 +11,13 @@
 enum { LINE_FLOATS = 16 };
 enum { SLOTS = TW_MAX_RANK + KERNEL_NUMBERS + (NEST_LOADS + TW_MAX_RESULTS) * (1 + TW_MAX_RANK) };
 
-typedef struct finishing {
-    const generated *g;
-    const int64_t *slot; /* of the whole box */
-} finishing;
-
 static int64_t bytes_of(int64_t elements, tw_dtype dtype) {
     return elements * (int64_t)tw_dtype_size(dtype);
 }
 
 /* The kernel's units are rows: those of the block, with the block's columns as the innermost axis. */
 static void take(const void *state, const dot_block *at, const float *block) {
-    const finishing *f = state;
+    const generated_finishing *f = state;
     const nest *n = &f->g->nest;
     int inner = n->n_axes - 1;
     int64_t slot[SLOTS], whole = f->slot[inner];
@@ -52,7 +47,7 @@ static bool is_fetched(const generated *g, int load) {
 }
 
 static int fetch(const void *state, const dot_block *at, const void **list, int most) {
-    const finishing *f = state;
+    const generated_finishing *f = state;
     const nest *n = &f->g->nest;
     int64_t whole = f->slot[n->n_axes - 1];
     int count = 0;
@@ -67,7 +62,7 @@ static int fetch(const void *state, const dot_block *at, const void **list, int 
     return count;
 }
 
-static dot_finish finish_of(const generated *g, const finishing *state) {
+static dot_finish finish_of(const generated *g, const generated_finishing *state) {
     dot_finish finish = {.take = take, .state = state};
     for (int i = 0; i < g->nest.n_loads; i++)
         if (is_fetched(g, i)) finish.fetch = fetch;
@@ -97,7 +92,15 @@ tw_status generated_product_prepare(const generated *g, const tw_signature *dot,
 
 tw_status generated_product_run(tw_context *context, const generated *g, const dot_plan *plan,
                                 const generated_call *call, const float *x, const float *w) {
-    const finishing state = {g, call->slot};
+    const generated_finishing state = {.g = g, .slot = call->slot};
     const dot_finish finish = finish_of(g, &state);
     return generated_dot_finished(context, plan, x, w, &finish);
+}
+
+dot_task generated_product_task(const generated *g, const dot_plan *plan,
+                                const generated_call *call, const float *x, const float *w,
+                                generated_finishing *finishing) {
+    *finishing = (generated_finishing){.g = g, .slot = call->slot};
+    finishing->finish = finish_of(g, finishing);
+    return (dot_task){plan, x, w, NULL, &finishing->finish};
 }
