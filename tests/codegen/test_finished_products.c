@@ -225,11 +225,12 @@ static void test_open(void **state) {
 }
 
 static void test_known(void **state) {
-    static const extents known[] = {
-        {70, 12, 50}, {3, 200, 90}, {40, 30, 300}, {131, 520, 10}, {35, 130, 20}};
+    static const extents known[] = {{70, 12, 50},  {3, 200, 90}, {40, 30, 300}, {131, 520, 10},
+                                    {35, 130, 20}, {131, 40, 6}, {100, 24, 8}};
     (void)state;
     for (int i = 0; i < CASES; i++)
-        for (int s = 0; s < 5; s++) check_case(&cases[i], &known[s], 0);
+        for (size_t s = 0; s < sizeof known / sizeof *known; s++)
+            check_case(&cases[i], &known[s], 0);
 }
 
 /* Few rows of a w that comes from memory: the sums are gone on with slice after slice of the depth. */

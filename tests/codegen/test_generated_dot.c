@@ -203,13 +203,15 @@ static void rests(void **state) {
     check_layouts(1, 67, 200, 20);
 }
 
-/* Fewer columns than a vector, along the depth. */
+/* Fewer columns than a vector: along the depth, or two depths at a time. */
 static void narrow(void **state) {
     (void)state;
     if (!is_served()) skip();
     for (int64_t columns = 2; columns < 16; columns++) {
         check(1, 131, 520, columns, (layout){0});
         check(2, 270, 257, columns, (layout){0});
+        check(1, 133, 24, columns, (layout){0});
+        check(3, 64, 66, columns, (layout){0});
     }
     check(1, 5, 4096, 3, (layout){0});
     check(3, 4100, 129, 2, (layout){0});

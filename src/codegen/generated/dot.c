@@ -103,6 +103,14 @@ static void pack(const dot_plan *plan, const dot_arguments *a, int64_t columns, 
         memcpy(panel + k * step, a->w + k * a->w_step, (size_t)columns * sizeof *panel);
 }
 
+/* Columns past the last are 0. */
+static void pair(const dot_plan *plan, const dot_arguments *a, float *panel) {
+    memset(panel, 0, (size_t)(plan->depth * plan->lanes) * sizeof *panel);
+    for (int64_t k = 0; k < 2 * plan->depth; k++)
+        for (int64_t i = 0; i < plan->columns; i++)
+            panel[k / 2 * plan->lanes + 2 * i + k % 2] = a->w[k * a->w_step + i];
+}
+
 /* Panels p..end-1, one after the other, `a` at the first of them. */
 static void fill_scratch(const dot_plan *plan, const dot_arguments *a, int64_t p, int64_t end,
                          float *panel) {
@@ -110,7 +118,10 @@ static void fill_scratch(const dot_plan *plan, const dot_arguments *a, int64_t p
     for (dot_arguments at = *a; p < end; p++, panel += plan->panel_floats) {
         int64_t step = p == plan->panels.count - 1 ? plan->panels.last * plan->lanes : usual;
         int64_t columns = least(step, plan->columns - p * usual);
-        (plan->turned ? turn : pack)(plan, &at, columns, step, panel);
+        if (plan->paired)
+            pair(plan, &at, panel);
+        else
+            (plan->turned ? turn : pack)(plan, &at, columns, step, panel);
         at.w += usual * plan->w_column;
     }
 }
@@ -126,8 +137,13 @@ static void fill_turned(const dot_plan *plan, const dot_arguments *a, float *to)
     plan->turner(&turned, 0, (plan->depth + plan->lanes - 1) / plan->lanes);
 }
 
-/* At panel i of a group that begins with panel p. */
-static void use_panel(const dot_plan *plan, dot_arguments *a, int64_t p, int64_t i) {
+/* From panel p, where `at` stands, to panel i of its group. */
+static void use_panel(const dot_plan *plan, const dot_arguments *at, int64_t p, int64_t i,
+                      dot_arguments *a) {
+    a->x = at->x;
+    a->w = at->w;
+    a->y = at->y;
+    a->first_fetch = at->first_fetch;
     if (plan->kind == DOT_INNER) {
         int64_t rows = (i - p) * plan->panels.step;
         a->x += rows * a->x_row;
@@ -192,10 +208,10 @@ static int64_t lines_of(const job *j, int64_t b, int64_t p, int64_t first, int64
 /* Blocks first..first+count-1 of panels p..end-1; `at` stands at the first of them. */
 static void run_panels(const dot_plan *plan, const dot_arguments *at, int64_t p, int64_t end,
                        int64_t first, int64_t count) {
+    dot_arguments a = *at;
     for (int64_t slice = 0; slice < plan->slices.count; slice++)
         for (int64_t i = p; i < end; i++) {
-            dot_arguments a = *at;
-            use_panel(plan, &a, p, i);
+            use_panel(plan, at, p, i, &a);
             int64_t depth = slice * plan->slices.step;
             a.x += depth * a.x_depth;
             a.w += depth * a.w_step;

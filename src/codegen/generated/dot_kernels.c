@@ -6,9 +6,8 @@
 
 #include "base/context.h"
 
-enum {
-    VARIANTS = 16
-}; /* masked or not, fetching or not, adding or not, with half vectors or not */
+/* Masked or not, fetching or not, adding or not, with half vectors or not, paired or not. */
+enum { VARIANTS = 32 };
 
 typedef struct table {
     dot_kernel at[DOT_TURN][DOT_ROWS][DOT_WIDTH];
@@ -42,7 +41,7 @@ tw_status dot_kernels_target(tw_context *context, const machine_target **out) {
 
 static table **table_of(dots *d, const dot_form *f) {
     bool half = f->lanes < d->target->vector_bytes / (int)sizeof(float);
-    return &d->variant[f->masked + 2 * f->fetches + 4 * f->adds + 8 * half];
+    return &d->variant[f->masked + 2 * f->fetches + 4 * f->adds + 8 * half + 16 * f->paired];
 }
 
 static dot_kernel *place(table *all, const dot_form *f) {

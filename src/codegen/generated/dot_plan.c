@@ -23,7 +23,9 @@ enum {
     SWEPT_COLUMNS = 1024,   /* ... which lie side by side as far as this, */
     SWEPT_GROUPS = 4,       /* ... or half of it if these groups would be fewer */
     UNIT = 15000,           /* operations that are worth a call of their own */
-    NARROW_CALLS = 4,       /* ... of narrow panels, each of which has several */
+    PAIRED_DEPTH = 10,
+    PAIRED_ROWS = 64,
+    NARROW_CALLS = 4, /* ... of narrow panels, each of which has several */
     HALVED = 16, /* lanes: on many machines such a vector takes as long as two of half its width */
     PACKED_BLOCKS = 48, /* of a panel, that are worth a copy of it: */
     SECOND_CACHE = 1 << 20,
@@ -226,9 +228,16 @@ static bool is_narrow(const dot_plan *plan) {
     bool along = plan->w_column == 1 && plan->x_depth == 1 && plan->columns > 1;
     if (!along || plan->lanes != HALVED || plan->columns >= HALVED) return false;
     double rows = (double)plan->rows, columns = (double)plan->columns, depth = (double)plan->depth;
-    double outer = rows * depth * (plan->columns <= HALVED / 2 ? 0.9 : 1.25);
+    double outer = rows * depth * (plan->columns <= HALVED / 2 ? 0.8 : 1.25);
     double inner = rows * columns * (depth / HALVED + 8) + 19 * depth;
     return inner < 0.85 * outer;
+}
+
+/* Half a vector of columns, two depths of which fill a whole one. */
+static bool is_paired(const dot_plan *plan) {
+    return plan->lanes == HALVED && plan->columns > 1 && plan->columns <= HALVED / 2 &&
+           plan->w_column == 1 && plan->x_depth == 1 && plan->depth % 2 == 0 &&
+           plan->depth >= PAIRED_DEPTH && plan->rows >= PAIRED_ROWS;
 }
 
 /* The rest takes a few rows at a time, so blocks are of whole such. */
@@ -261,12 +270,18 @@ static void choose_tiles(dot_plan *plan) {
     }
     plan->rest = plan->turned ? 0 : rest_of(plan);
     plan->columns -= plan->rest;
-    if (plan->lanes == HALVED && plan->columns <= HALVED / 2) plan->lanes /= 2;
+    plan->paired = !plan->turned && is_paired(plan);
+    if (plan->paired) {
+        plan->depth /= 2;
+        plan->x_depth = 2;
+    } else if (plan->lanes == HALVED && plan->columns <= HALVED / 2) {
+        plan->lanes /= 2;
+    }
     if (plan->rest)
         choose_with_rest(plan);
     else
         choose_outer(plan);
-    plan->packed = !plan->rest && is_packed(plan);
+    plan->packed = plan->paired || (!plan->rest && is_packed(plan));
 }
 
 static bool choose(dot_plan *plan) {
@@ -291,7 +306,8 @@ static dot_form form_of(const dot_plan *plan, int last_panel, int last_block) {
                       .rows = block,
                       .width = panel,
                       .masked = last_panel && plan->columns % plan->lanes,
-                      .fetches = plan->fetching};
+                      .fetches = plan->fetching,
+                      .paired = plan->paired};
 }
 
 tw_status dot_plan_kernels(tw_context *context, dot_plan *plan) {
@@ -338,7 +354,8 @@ tw_status dot_plan_shape(tw_context *context, const matrix_product *m, bool fini
         plan->target = NULL;
         return TW_ERR_UNSUPPORTED;
     }
-    plan->work = (double)(plan->batch * (plan->columns + plan->rest) * plan->depth) *
+    int64_t depth = plan->paired ? 2 * plan->depth : plan->depth;
+    plan->work = (double)(plan->batch * (plan->columns + plan->rest) * depth) *
                  (2.0 * (double)plan->rows + 16);
     return TW_OK;
 }

@@ -30,8 +30,9 @@ typedef struct dot_plan {
     bool swapped;  /* x and w: one column is one row */
     bool turned;   /* panels of w, to scratch of the thread's own; of DOT_INNER, w as a whole */
     bool packed;   /* ... copied there */
-    int64_t rest;  /* columns after `columns`, as sums along the depth from a copy of w's */
-    bool across;   /* a unit goes through all panels */
+    bool paired;  /* ... two depths at a time, whose numbers alternate; `depth` counts such pairs */
+    int64_t rest; /* columns after `columns`, as sums along the depth from a copy of w's */
+    bool across;  /* a unit goes through all panels */
     bool row_wise; /* ... block after block */
     int lanes;
     int64_t last_lanes;    /* of the last vector of columns */

@@ -43,14 +43,14 @@ static void write_foot(tile *t, const machine_target *target) {
 }
 
 /* %name: lane i < %count */
-static void write_mask(tile *t, const char *name, const char *count) {
+static void write_mask(tile *t, const char *name, const char *count, int lanes) {
     LINE("%%%s.n = trunc i64 %%%s to i32\n", name, count);
-    LINE("%%%s.one = insertelement <%d x i32> poison, i32 %%%s.n, i32 0\n", name, t->lanes, name);
+    LINE("%%%s.one = insertelement <%d x i32> poison, i32 %%%s.n, i32 0\n", name, lanes, name);
     LINE("%%%s.all = shufflevector <%d x i32> %%%s.one, <%d x i32> poison, <%d x i32> "
          "zeroinitializer\n",
-         name, t->lanes, name, t->lanes, t->lanes);
-    LINE("%%%s = icmp ult <%d x i32> <", name, t->lanes);
-    for (int i = 0; i < t->lanes; i++) text_add(&t->out, "%si32 %d", i ? ", " : "", i);
+         name, lanes, name, lanes, lanes);
+    LINE("%%%s = icmp ult <%d x i32> <", name, lanes);
+    for (int i = 0; i < lanes; i++) text_add(&t->out, "%si32 %d", i ? ", " : "", i);
     text_add(&t->out, ">, %%%s.all\n", name);
 }
 
@@ -151,6 +151,22 @@ static void write_hold(tile *t, const char *label, const char *body, int u, int 
     text_add(&t->out, ")\n");
 }
 
+/* %x.BODY.U.ROW: an element of x in all lanes, or two in turn. */
+static void write_spread(tile *t, const char *body, int u, int row) {
+    bool pair = t->form->paired;
+    int n = pair ? t->lanes / 2 : t->lanes;
+    const char *type = pair ? "double" : "float";
+    LINE("%%ex.%s.%d.%d = load %s, ptr %%ax.%s.%d.%d, align 4\n", body, u, row, type, body, u, row);
+    LINE("%%ix.%s.%d.%d = insertelement <%d x %s> poison, %s %%ex.%s.%d.%d, i32 0\n", body, u, row,
+         n, type, type, body, u, row);
+    LINE("%%%sx.%s.%d.%d = shufflevector <%d x %s> %%ix.%s.%d.%d, <%d x %s> poison, <%d x i32> "
+         "zeroinitializer\n",
+         pair ? "p" : "", body, u, row, n, type, body, u, row, n, type, n);
+    if (pair)
+        LINE("%%x.%s.%d.%d = bitcast <%d x double> %%px.%s.%d.%d to <%d x float>\n", body, u, row,
+             n, body, u, row, t->lanes);
+}
+
 /* One depth: names for loop body `body`, chain u; %px.LABEL and %pw.LABEL are where it begins. */
 static void write_outer_step(tile *t, const char *label, const char *body, int u) {
     const dot_form *f = t->form;
@@ -162,7 +178,7 @@ static void write_outer_step(tile *t, const char *label, const char *body, int u
         snprintf(at, sizeof at, "pw.%s.%d.%d", body, u, v);
         snprintf(name, sizeof name, "w.%s.%d.%d", body, u, v);
         LINE("%%%s = getelementptr float, ptr %%pw.%s.%d, i64 %d\n", at, body, u, v * n);
-        write_load(t, name, at, f->masked && v == f->width - 1 ? "mask" : NULL);
+        write_load(t, name, at, f->masked && !f->paired && v == f->width - 1 ? "mask" : NULL);
     }
     for (int i = 0; i < f->rows; i++) {
         int shift = 0;
@@ -171,12 +187,7 @@ static void write_outer_step(tile *t, const char *label, const char *body, int u
         LINE("%%ox.%s.%d.%d = shl i64 %%odd%d, %d\n", body, u, i, i >> shift, shift);
         LINE("%%ax.%s.%d.%d = getelementptr i8, ptr %%hx.%s.%d.%d, i64 %%ox.%s.%d.%d\n", body, u, i,
              body, u, i, body, u, i);
-        LINE("%%ex.%s.%d.%d = load float, ptr %%ax.%s.%d.%d, align 4\n", body, u, i, body, u, i);
-        LINE("%%ix.%s.%d.%d = insertelement <%d x float> poison, float %%ex.%s.%d.%d, i32 0\n",
-             body, u, i, n, body, u, i);
-        LINE("%%x.%s.%d.%d = shufflevector <%d x float> %%ix.%s.%d.%d, <%d x float> poison, <%d x "
-             "i32> zeroinitializer\n",
-             body, u, i, n, body, u, i, n, n);
+        write_spread(t, body, u, i);
         write_row_products(t, label, body, u, i);
     }
 }
@@ -224,23 +235,56 @@ static void write_held(tile *t) {
     }
 }
 
+static void write_store(tile *t, const char *sum, int row, int lanes, bool masked) {
+    if (masked)
+        LINE("call void @llvm.masked.store.v%df32.p0(<%d x float> %%%s, ptr %%yp.%d, i32 4, <%d x "
+             "i1> "
+             "%%mask)\n",
+             lanes, lanes, sum, row, lanes);
+    else
+        LINE("store <%d x float> %%%s, ptr %%yp.%d, align 4\n", lanes, sum, row);
+}
+
+/* Of two rows the even lanes and the odd ones, added; then each row's half. */
+static void write_paired_stores(tile *t) {
+    int n = t->lanes, half = n / 2;
+    for (int i = 0; i < t->form->rows; i += 2) {
+        int other = i + 1 < t->form->rows ? i + 1 : i;
+        for (int odd = 0; odd < 2; odd++) {
+            LINE("%%part%d.%d = shufflevector <%d x float> %%sum.%d, <%d x float> %%sum.%d, <%d x "
+                 "i32> "
+                 "<",
+                 odd, i, n, i, n, other, n);
+            for (int k = 0; k < n; k++) text_add(&t->out, "%si32 %d", k ? ", " : "", 2 * k + odd);
+            text_add(&t->out, ">\n");
+        }
+        LINE("%%both.%d = fadd <%d x float> %%part0.%d, %%part1.%d\n", i, n, i, i);
+        for (int k = 0; k <= other - i; k++) {
+            char name[32];
+            snprintf(name, sizeof name, "row.%d", i + k);
+            LINE("%%%s = shufflevector <%d x float> %%both.%d, <%d x float> poison, <%d x i32> <",
+                 name, n, i, n, half);
+            for (int lane = 0; lane < half; lane++)
+                text_add(&t->out, "%si32 %d", lane ? ", " : "", k * half + lane);
+            text_add(&t->out, ">\n");
+            write_store(t, name, i + k, half, t->form->masked);
+        }
+    }
+}
+
 /* Values of chain 0 from the last loop, of the others from the loop before: one name for both. */
 static void write_outer_stores(tile *t, const char *from) {
     const dot_form *f = t->form;
-    int n = t->lanes;
     write_tree(t, from);
     if (!f->adds) write_outer_places(t);
-    for (int i = 0; i < f->rows; i++) {
-        for (int v = 0; v < f->width; v++) {
-            int s = i * f->width + v;
-            if (f->masked && v == f->width - 1)
-                LINE("call void @llvm.masked.store.v%df32.p0(<%d x float> %%sum.%d, ptr %%yp.%d, "
-                     "i32 "
-                     "4, <%d x i1> %%mask)\n",
-                     n, n, s, s, n);
-            else
-                LINE("store <%d x float> %%sum.%d, ptr %%yp.%d, align 4\n", n, s, s);
-        }
+    if (f->paired) {
+        write_paired_stores(t);
+        return;
+    }
+    for (int s = 0; s < sums_of(t); s++) {
+        char name[32];
+        snprintf(name, sizeof name, "sum.%d", s);
+        write_store(t, name, s, t->lanes, f->masked && s % f->width == f->width - 1);
     }
 }
 
@@ -257,7 +301,7 @@ static void write_rows(tile *t) {
 
 static void write_outer(tile *t) {
     const dot_form *f = t->form;
-    if (f->masked) write_mask(t, "mask", "columns");
+    if (f->masked) write_mask(t, "mask", "columns", f->paired ? t->lanes / 2 : t->lanes);
     for (int u = 0; u <= t->chains; u++) {
         LINE("%%xu%d = mul nsw i64 %%x_depth, %d\n", u, u);
         LINE("%%wu%d = mul nsw i64 %%w_step, %d\n", u, u);
@@ -401,7 +445,7 @@ static void write_inner_loop(tile *t) {
     LINE("br i1 %%go.tail, label %%last, label %%done\nlast:\n");
     LINE("%%left = sub nsw i64 %%depth, %%d.tail\n");
     LINE("%%some = call i64 @llvm.smin.i64(i64 %%left, i64 %d)\n", t->lanes);
-    write_mask(t, "mask", "some");
+    write_mask(t, "mask", "some", t->lanes);
     LINE("%%d.last.0 = add nsw i64 %%d.tail, 0\n");
     write_inner_step(t, "tail", "last", 0, "mask");
     LINE("%%d.after = add nsw i64 %%d.tail, %d\n  br label %%tail\ndone:\n", t->lanes);
@@ -486,7 +530,7 @@ static void write_turn(tile *t) {
     LINE("br i1 %%full, label %%direct, label %%partly\n");
     for (int masked = 0; masked < 2; masked++) {
         text_add(&t->out, masked ? "partly:\n" : "direct:\n");
-        if (masked) write_mask(t, "mask", "left");
+        if (masked) write_mask(t, "mask", "left", t->lanes);
         for (int i = 0; i < n; i++) {
             char at[32], name[32];
             snprintf(at, sizeof at, "%s%d", masked ? "pm" : "pd", i);

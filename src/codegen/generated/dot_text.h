@@ -24,12 +24,15 @@ typedef struct dot_form {
     bool masked;  /* DOT_OUTER: the last vector has fewer columns */
     bool fetches; /* DOT_OUTER: ... and at each depth a line is fetched that is wanted after */
     bool adds;    /* DOT_OUTER: to what y holds */
+    bool paired;  /* DOT_OUTER: of two depths at a time, whose numbers alternate in w; width is 1 */
 } dot_form;
 
+/* Lines of their own: kernels read what was just written, which is slow across two lines. */
 typedef struct dot_arguments {
-    const float *x, *w;
-    float *y; /* DOT_TURN: the panel, (depth rounded up to whole vectors, step[DOT_Y_ROW]) */
-    int64_t depth;
+    _Alignas(64) const float *x;
+    const float *w;
+    float *y;      /* DOT_TURN: the panel, (depth rounded up to whole vectors, step[DOT_Y_ROW]) */
+    int64_t depth; /* in pairs, if paired */
     /* DOT_X_DEPTH is 1 for DOT_INNER. DOT_W: from one depth to the next (DOT_OUTER) or from one column
      * to the next (the others). */
     int64_t x_row, x_depth, w_step, y_row;
