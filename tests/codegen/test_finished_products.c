@@ -233,12 +233,14 @@ static void test_known(void **state) {
             check_case(&cases[i], &known[s], 0);
 }
 
-/* Few rows of a w that comes from memory: the sums are gone on with slice after slice of the depth. */
+/* Few rows of a w that comes from memory: the sums are gone on with slice after slice of the depth. Many rows of
+ * few columns. */
 static void test_large(void **state) {
-    static const extents large = {2, 2050, 2055};
+    static const extents large[] = {{2, 2050, 2055}, {12, 4096, 4096}, {70000, 256, 3}};
     (void)state;
-    for (int i = 0; i < 2; i++)
-        for (int vectors = 16; vectors <= 64; vectors *= 2) check_case(&cases[i], &large, vectors);
+    for (int i = 0; i < 6; i++)
+        for (int vectors = 16; vectors <= 64; vectors *= 2)
+            check_case(&cases[i / 3], &large[i % 3], vectors);
 }
 
 static void test_narrower(void **state) {

@@ -23,9 +23,9 @@ enum {
     SWEPT_COLUMNS = 1024,   /* ... which lie side by side as far as this, */
     SWEPT_GROUPS = 4,       /* ... or half of it if these groups would be fewer */
     UNIT = 15000,           /* operations that are worth a call of their own */
-    PAIRED_DEPTH = 10,
-    PAIRED_ROWS = 64,
-    NARROW_CALLS = 4, /* ... of narrow panels, each of which has several */
+    NARROW_CALLS = 4,       /* ... of narrow panels, each of which has several */
+    PAIRED_DEPTH = 10,      /* from which on two depths at a time pay, */
+    PAIRED_ROWS = 64,       /* ... for so many rows */
     HALVED = 16, /* lanes: on many machines such a vector takes as long as two of half its width */
     PACKED_BLOCKS = 48, /* of a panel, that are worth a copy of it: */
     SECOND_CACHE = 1 << 20,
@@ -147,7 +147,6 @@ static int64_t choose_slices(dot_plan *plan) {
 static int64_t finished_together(const dot_plan *plan) {
     int64_t floats = plan->depth * plan->panels.step * plan->lanes;
     int64_t most = PANEL_BYTES / (floats * (int64_t)sizeof(float));
-    most = least(most, DOT_BLOCK_FLOATS / (plan->blocks.step * plan->panels.step * plan->lanes));
     return plan->turned ? least(most, plan->panels.count / 2) : most;
 }
 
@@ -169,11 +168,14 @@ static bool is_row_wise(const dot_plan *plan) {
 }
 
 static void choose_groups(dot_plan *plan) {
+    bool inner = plan->kind == DOT_INNER;
     int64_t most = choose_slices(plan);
-    if (plan->kind == DOT_INNER)
+    if (inner)
         most = plan->turned ? narrow_together(plan) : 1;
     else if (plan->finished && plan->slices.count == 1)
         most = finished_together(plan);
+    int64_t block = plan->blocks.step * plan->panels.step * (inner ? 1 : plan->lanes);
+    if (plan->finished) most = least(most, DOT_BLOCK_FLOATS / block);
     plan->row_wise = is_row_wise(plan);
     if (plan->row_wise) most = plan->panels.count;
     plan->groups = divide(plan->panels.count, most < 1 ? 1 : most);
