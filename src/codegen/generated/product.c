@@ -8,7 +8,10 @@
 #include "codegen/generated/generated.h"
 #include "ops/rules.h"
 
-enum { LINE_FLOATS = 16 };
+enum {
+    LINE_FLOATS = 16,
+    NEAR_BYTES = 1 << 20 /* that stay in the cores' own caches from step to step */
+};
 enum { SLOTS = TW_MAX_RANK + KERNEL_NUMBERS + (NEST_LOADS + TW_MAX_RESULTS) * (1 + TW_MAX_RANK) };
 
 static int64_t bytes_of(int64_t elements, tw_dtype dtype) {
@@ -62,6 +65,14 @@ static int fetch(const void *state, const dot_block *at, const void **list, int 
     return count;
 }
 
+/* What is near the hardware fetches in time. */
+static bool is_worth_fetching(const generated *g, int64_t elements) {
+    double bytes = 0;
+    for (int i = 0; i < g->nest.n_loads; i++)
+        if (is_fetched(g, i)) bytes += (double)elements * sizeof(float);
+    return bytes > NEAR_BYTES;
+}
+
 static dot_finish finish_of(const generated *g, const generated_finishing *state) {
     dot_finish finish = {.take = take, .state = state};
     for (int i = 0; i < g->nest.n_loads; i++)
@@ -81,7 +92,8 @@ tw_status generated_product_prepare(const generated *g, const tw_signature *dot,
     if (rule_elements(dot->operand[0]) <= 0 || rule_elements(dot->result[0]) <= 0) return TW_OK;
     if (!product_of(dot, &m) || !product_tiled(&m)) return TW_OK;
     m.w_updated = g->product->updated;
-    const dot_finish finish = finish_of(g, NULL);
+    dot_finish finish = finish_of(g, NULL);
+    if (!is_worth_fetching(g, rule_elements(dot->result[0]))) finish.fetch = NULL;
     tw_status status = generated_dot_prepare(dot->context, &m, &finish, plan);
     if (status) return status == TW_ERR_UNSUPPORTED ? TW_OK : status;
     for (int axis = 0; axis < inner; axis++) outer *= extent[axis];
