@@ -19,7 +19,8 @@ typedef struct report {
     tw_context *context;
     VECTOR(tally) tallies;
     int nodes;
-    double flops; /* NaN with open extents */
+    int beside, besides; /* nodes side by side with the one before: now, and one pass before */
+    double flops;        /* NaN with open extents */
     uint64_t looks,
         looked; /* operators and types of the nodes in order: now, and one pass before */
     text out;
@@ -66,13 +67,15 @@ static bool take_stock(report *t, const tw_graph *graph) {
     }
     t->looked = t->looks;
     t->looks = HASH_START;
-    t->nodes = 0;
+    t->besides = t->beside;
+    t->nodes = t->beside = 0;
     t->flops = 0;
     bool good = true;
     for (size_t i = 0; i < graph->nodes.count && good; i++) {
         const node *it = &graph->nodes.at[i];
         if (!live[i]) continue;
         t->nodes++;
+        t->beside += it->meta.beside;
         t->looks = hash_string(t->looks, it->op->name);
         good = count_node(t, it) && add_cost(t, graph, it);
     }
@@ -112,6 +115,8 @@ static void print_row(report *t, const char *name, bool first) {
             int change = it->after - it->before;
             if (change * sign > 0) print_change(t, it->op->name, change, &column);
         }
+    if (t->beside != t->besides && !first)
+        print_change(t, "side by side", t->beside - t->besides, &column);
     if (column == CHANGES && t->looks != t->looked && !first)
         text_add(&t->out, "nodes in another order, or of other shapes");
     while (t->out.length && t->out.at[t->out.length - 1] == ' ') t->out.at[--t->out.length] = '\0';

@@ -340,6 +340,21 @@ static void test_merge(void **state) {
     assert_null(strstr(passes_after(again, passes), "f32[64,64] beside=1"));
 }
 
+/* Marks are counted where nothing else changes. */
+static void test_merge_report(void **state) {
+    (void)state;
+    tw_context *context = tw_context_new(NULL);
+    tw_graph *g = tw_graph_new(context, tw_store_new(context, NULL), TW_SYMBOLIC, NULL);
+    tw_value out = {0};
+    biased_projections(g, &out);
+    tw_outputs(g, 1, &out);
+    char *text = tw_graph_summary_passes(g, "expand sink common spread fuse schedule merge");
+    assert_non_null(text);
+    assert_non_null(strstr(text, "+2 side by side\n"));
+    tw_string_free(context, text);
+    tw_context_free(context);
+}
+
 /* Same numbers with the passes and without. */
 static void test_numbers(void **state) {
     (void)state;
@@ -367,7 +382,8 @@ int main(void) {
         cmocka_unit_test(test_recompute),     cmocka_unit_test(test_fuse),
         cmocka_unit_test(test_fuse_products), cmocka_unit_test(test_fuse_waits),
         cmocka_unit_test(test_pool),          cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_merge),         cmocka_unit_test(test_refusal),
+        cmocka_unit_test(test_merge),         cmocka_unit_test(test_merge_report),
+        cmocka_unit_test(test_refusal),
     };
     return cmocka_run_group_tests_name("passes", tests, NULL, NULL);
 }
