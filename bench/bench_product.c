@@ -154,6 +154,7 @@ int main(int count, char **words) {
         shape one = shapes[0];
         if (count > 3 && !read_shape(words[i + 3], &one)) {
             fprintf(stderr, "bench_product: %s is no shape\n", words[i + 3]);
+            tw_context_free(context);
             return 2;
         }
         good = try_shape(context, count > 3 ? &one : &shapes[i], &sum, &worst);

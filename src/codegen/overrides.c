@@ -12,7 +12,7 @@ typedef struct override {
     tw_kernel kernel;
     tw_status (*workspace)(const tw_signature *signature, size_t *bytes); /* NULL: it takes none */
     bool in_place;
-    size_t kept; /* bytes for each result, that `prepare` fills */
+    size_t kept; /* bytes, that `prepare` fills */
     tw_status (*prepare)(const tw_signature *signature, void *kept);
 } override;
 

@@ -206,12 +206,11 @@ static bool parse_meta_text(parser *p, const char **out) {
     return *out != NULL;
 }
 
-static bool parse_number(parser *p, int *out) {
+static bool parse_number(parser *p, int most, const char *range, int *out) {
     int64_t number = 0;
     if (!expect_mark(p, "=", "'='")) return false;
     const char *at = p->at;
-    if (!scan_integer(&at, &number) || number < 0 || number > INT_MAX)
-        return expected(p, "a number from 0 on");
+    if (!scan_integer(&at, &number) || number < 0 || number > most) return expected(p, range);
     p->at = at;
     *out = (int)number;
     return true;
@@ -240,7 +239,8 @@ static bool parse_meta(parser *p) {
         if (source) meta.source = last->source;
         bool fine = scope    ? parse_meta_text(p, &meta.scope)
                     : source ? parse_meta_text(p, &meta.source)
-                             : parse_number(p, epoch ? &meta.epoch : &meta.beside);
+                    : epoch  ? parse_number(p, INT_MAX, "a number from 0 on", &meta.epoch)
+                             : parse_number(p, 1, "0 or 1", &meta.beside);
         if (!fine) return false;
     }
     p->graph->meta = meta;

@@ -105,7 +105,9 @@ static tw_status check_meta(const verifier *v, const node *n) {
     if ((int)n->meta.phase < PHASE_FORWARD || n->meta.phase > PHASE_UPDATE)
         return broken(v, "phase %d does not exist", (int)n->meta.phase);
     if (!n->meta.scope) return broken(v, "it has no scope; the top one is \"\"");
-    return n->meta.epoch < 0 ? broken(v, "recompute epoch %d is negative", n->meta.epoch) : TW_OK;
+    if (n->meta.epoch < 0) return broken(v, "recompute epoch %d is negative", n->meta.epoch);
+    bool beside = n->meta.beside == 0 || n->meta.beside == 1;
+    return beside ? TW_OK : broken(v, "beside is %d, expected 0 or 1", n->meta.beside);
 }
 
 /* Operand types of a node in types[]; absent ones get no type. */

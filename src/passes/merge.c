@@ -4,7 +4,6 @@
  * operand is concatenated or split. Where each is large enough to keep the threads busy for long, nothing is saved and
  * they stay. It comes last: in the final order it can be seen what it costs in memory.
  */
-#include "ir/attribute.h"
 #include "passes/cluster.h"
 #include "passes/footprint.h"
 #include "passes/passes.h"

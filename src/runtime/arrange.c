@@ -175,19 +175,28 @@ static bool is_product(const struct code *code, const instruction *it) {
                          : !code->plain && !strcmp(it->op->name, "dot");
 }
 
+static bool makes(const struct code *code, const instruction *it, uint32_t slot) {
+    uint32_t root = code_root(code, slot);
+    return root >= it->result && root < it->result + (uint32_t)it->n_results;
+}
+
+/* Whether it makes the next value of the variable whose present value is in `slot`: in place, if nobody reads that at the
+ * same time. */
+static bool updates(const struct code *code, const instruction *it, uint32_t slot) {
+    for (size_t i = 0; i < code->variables.count; i++) {
+        const code_variable *variable = &code->variables.at[i];
+        if (variable->slot == slot && variable->final != ABSENT && makes(code, it, variable->final))
+            return true;
+    }
+    return false;
+}
+
 /* Whether `reader` reads a result of `maker`, or the present value of a variable that `maker` updates. */
 static bool depends(const struct code *code, const instruction *reader, const instruction *maker) {
     for (int k = 0; k < reader->n_operands; k++) {
-        if (reader->operand[k] == ABSENT) continue;
-        uint32_t root = code_root(code, reader->operand[k]);
-        if (root >= maker->result && root < maker->result + (uint32_t)maker->n_results) return true;
-        for (size_t v = 0; v < code->variables.count; v++) {
-            const code_variable *it = &code->variables.at[v];
-            if (it->slot != root || it->final == ABSENT) continue;
-            uint32_t made = code_root(code, it->final);
-            if (made >= maker->result && made < maker->result + (uint32_t)maker->n_results)
-                return true;
-        }
+        uint32_t slot = reader->operand[k];
+        if (slot == ABSENT) continue;
+        if (makes(code, maker, slot) || updates(code, maker, code_root(code, slot))) return true;
     }
     return false;
 }
@@ -195,8 +204,7 @@ static bool depends(const struct code *code, const instruction *reader, const in
 /* Whether `it` is a product that can be computed side by side with those from `first` on. */
 static bool stands_beside(const struct code *code, int first, const instruction *it) {
     const instruction *head = &code->instructions.at[first];
-    if (!it->beside || code->check || !is_product(code, head) || !is_product(code, it))
-        return false;
+    if (!it->beside || !is_product(code, head) || !is_product(code, it)) return false;
     for (const instruction *other = head; other < it; other++)
         if (depends(code, it, other) || depends(code, other, it)) return false;
     return true;

@@ -24,8 +24,7 @@ static bool allocate_step(tw_program *program, const instruction *it, step *out)
         if (!out->attr) return false;
         memcpy(out->attr, it->attr, attrs * sizeof *out->attr);
     }
-    size_t kept =
-        it->generated ? 0 : dispatch_kept_bytes(it->op, it->n_results, program->code->plain);
+    size_t kept = it->generated ? 0 : dispatch_kept_bytes(it->op, program->code->plain);
     if (kept && !(out->kept = arena_allocate(arena, 1, kept))) return false;
     if (it->scalar && !(out->loop = arena_allocate(arena, 1, sizeof *out->loop))) return false;
     out->call.signature = (tw_signature){program->object.context,

@@ -100,8 +100,8 @@ tw_status dispatch_workspace(const tw_signature *signature, bool plain, size_t *
     return status;
 }
 
-size_t dispatch_kept_bytes(const tw_operator *op, int n_results, bool plain) {
-    return plain ? 0 : (size_t)n_results * override_kept_bytes(op->name);
+size_t dispatch_kept_bytes(const tw_operator *op, bool plain) {
+    return plain ? 0 : override_kept_bytes(op->name);
 }
 
 tw_status dispatch_prepare(tw_kernel_call *call, bool plain, void *kept) {

@@ -12,7 +12,7 @@ tw_status dispatch_run(const tw_kernel_call *call, bool plain);
 tw_status dispatch_workspace(const tw_signature *signature, bool plain, size_t *bytes);
 /* Bytes that may be kept from call to call of one signature; dispatch_prepare fills them and points call->kept
  * there, or leaves it NULL. */
-size_t dispatch_kept_bytes(const tw_operator *op, int n_results, bool plain);
+size_t dispatch_kept_bytes(const tw_operator *op, bool plain);
 tw_status dispatch_prepare(tw_kernel_call *call, bool plain, void *kept);
 
 #endif

@@ -288,6 +288,7 @@ static const struct {
      "line 3, column 24: expected backward"},
     {"graph @main {\n" X "%1 = neg(%0) : f32[2] epoch=-1\n}",
      "line 3, column 29: expected a number"},
+    {"graph @main {\n" X "%1 = neg(%0) : f32[2] beside=2\n}", "line 3, column 30: expected 0 or 1"},
     {"graph @main {\n" X "%1 = neg(%0) : f32[2] scope=\"a\n\"}",
      "line 3, column 29: expected a text"},
     {"graph @main {\n" X "%1 = neg(%0 : f32[2]\n}", "line 3, column 13: expected ',' or ')'"},

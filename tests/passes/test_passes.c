@@ -344,10 +344,7 @@ static void test_merge(void **state) {
 static void test_merge_report(void **state) {
     (void)state;
     tw_context *context = tw_context_new(NULL);
-    tw_graph *g = tw_graph_new(context, tw_store_new(context, NULL), TW_SYMBOLIC, NULL);
-    tw_value out = {0};
-    biased_projections(g, &out);
-    tw_outputs(g, 1, &out);
+    tw_graph *g = passes_graph(context, biased_projections);
     char *text = tw_graph_summary_passes(g, "expand sink common spread fuse schedule merge");
     assert_non_null(text);
     assert_non_null(strstr(text, "+2 side by side\n"));

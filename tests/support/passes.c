@@ -19,13 +19,18 @@ int passes_count(const char *text, const char *word) {
     return n;
 }
 
-char *passes_after(graph_maker make, const char *passes) {
-    static char kept[TEXT];
-    tw_context *context = tw_context_new(NULL);
+tw_graph *passes_graph(tw_context *context, graph_maker make) {
     tw_graph *g = tw_graph_new(context, tw_store_new(context, NULL), TW_SYMBOLIC, NULL);
     tw_value out = {0};
     make(g, &out);
     tw_outputs(g, 1, &out);
+    return g;
+}
+
+char *passes_after(graph_maker make, const char *passes) {
+    static char kept[TEXT];
+    tw_context *context = tw_context_new(NULL);
+    tw_graph *g = passes_graph(context, make);
     char *text = tw_graph_print_passes(g, passes);
     if (!text) fail_msg("%s", tw_message(context));
     tw_graph *again = tw_graph_parse(context, tw_store_new(context, NULL), text);

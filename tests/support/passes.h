@@ -7,6 +7,8 @@
 /* Builds a graph of f32 inputs and one output. */
 typedef void (*graph_maker)(tw_graph *g, tw_value *out);
 
+/* The graph with its output. */
+tw_graph *passes_graph(tw_context *context, graph_maker make);
 /* The text after the passes (NULL: all), kept until the next call; it parses and verifies. */
 char *passes_after(graph_maker make, const char *passes);
 /* How often the word stands there. */

@@ -22,12 +22,7 @@ enum {
     FETCHES = 512 /* lines of a tile */
 };
 
-typedef struct job {
-    const dot_plan *plan;
-    const float *x, *w; /* as the kernels see them */
-    float *y;           /* NULL: in blocks, to the finish */
-    const dot_finish *finish;
-} job;
+typedef dot_task job; /* x and w as the kernels see them */
 
 /* The units of all products that a thread does first; who is done goes on with those of the others. */
 typedef struct share {
@@ -104,11 +99,12 @@ static void pack(const dot_plan *plan, const dot_arguments *a, int64_t columns, 
 }
 
 /* Columns past the last are 0. */
-static void pair(const dot_plan *plan, const dot_arguments *a, float *panel) {
-    memset(panel, 0, (size_t)(plan->depth * plan->lanes) * sizeof *panel);
+static void pair(const dot_plan *plan, const dot_arguments *a, int64_t columns, int64_t step,
+                 float *panel) {
+    memset(panel, 0, (size_t)(plan->depth * step) * sizeof *panel);
     for (int64_t k = 0; k < 2 * plan->depth; k++)
-        for (int64_t i = 0; i < plan->columns; i++)
-            panel[k / 2 * plan->lanes + 2 * i + k % 2] = a->w[k * a->w_step + i];
+        for (int64_t i = 0; i < columns; i++)
+            panel[k / 2 * step + 2 * i + k % 2] = a->w[k * a->w_step + i];
 }
 
 /* Panels p..end-1, one after the other, `a` at the first of them. */
@@ -118,10 +114,7 @@ static void fill_scratch(const dot_plan *plan, const dot_arguments *a, int64_t p
     for (dot_arguments at = *a; p < end; p++, panel += plan->panel_floats) {
         int64_t step = p == plan->panels.count - 1 ? plan->panels.last * plan->lanes : usual;
         int64_t columns = least(step, plan->columns - p * usual);
-        if (plan->paired)
-            pair(plan, &at, panel);
-        else
-            (plan->turned ? turn : pack)(plan, &at, columns, step, panel);
+        (plan->turned ? turn : plan->paired ? pair : pack)(plan, &at, columns, step, panel);
         at.w += usual * plan->w_column;
     }
 }
@@ -435,10 +428,9 @@ static tw_status run(tw_context *context, int n, const job *at) {
     return TW_OK;
 }
 
-static job job_of(const dot_plan *plan, const float *x, const float *w, float *y,
-                  const dot_finish *finish) {
-    bool swapped = plan->swapped;
-    return (job){plan, swapped ? w : x, swapped ? x : w, y, finish};
+static job job_of(dot_task task) {
+    if (!task.plan->swapped) return task;
+    return (job){task.plan, task.w, task.x, task.y, task.finish};
 }
 
 static tw_status run_halves(tw_context *context, const dot_plan *plan, const float *x,
@@ -446,7 +438,7 @@ static tw_status run_halves(tw_context *context, const dot_plan *plan, const flo
     scratch_mark mark = scratch_save(context);
     float *partial = scratch_take(context, halves_bytes(&plan->m));
     if (!partial) return TW_ERR_MEMORY;
-    const job j = job_of(plan, x, w, partial, NULL);
+    const job j = job_of((dot_task){plan, x, w, partial, NULL});
     tw_status status = run(context, 1, &j);
     if (!status) halves_add(context, &plan->m, partial, y, finish);
     scratch_restore(context, mark);
@@ -457,7 +449,7 @@ static tw_status run_halves(tw_context *context, const dot_plan *plan, const flo
 static tw_status run_one(tw_context *context, const dot_plan *plan, const float *x, const float *w,
                          float *y, const dot_finish *finish) {
     if (plan->halved) return run_halves(context, plan, x, w, y, finish);
-    const job j = job_of(plan, x, w, y, finish);
+    const job j = job_of((dot_task){plan, x, w, y, finish});
     return run(context, 1, &j);
 }
 
@@ -481,8 +473,7 @@ tw_status generated_dot_finished(tw_context *context, const dot_plan *plan, cons
 
 tw_status generated_dots(tw_context *context, int n, const dot_task *task) {
     job j[MOST_BESIDE];
-    for (int i = 0; i < n; i++)
-        j[i] = job_of(task[i].plan, task[i].x, task[i].w, task[i].y, task[i].finish);
+    for (int i = 0; i < n; i++) j[i] = job_of(task[i]);
     return run(context, n, j);
 }
 

@@ -33,16 +33,16 @@ tw_status generated_dot(tw_context *context, const dot_plan *plan, const float *
 tw_status generated_dot_finished(tw_context *context, const dot_plan *plan, const float *x,
                                  const float *w, const dot_finish *finish);
 
-/* One of several products that are computed side by side. */
+/* A product to be computed. */
 typedef struct dot_task {
-    const dot_plan *plan; /* not halved */
+    const dot_plan *plan;
     const float *x, *w;
     float *y;                 /* NULL: to the finish */
     const dot_finish *finish; /* NULL: to y */
 } dot_task;
 
-/* At most MOST_BESIDE (ir/graph.h) products that don't depend on each other: the threads share the work of all. The bits
- * are those that each has alone. */
+/* At most MOST_BESIDE (ir/graph.h) products that don't depend on each other and are not halved: the threads share the
+ * work of all. The bits are those that each has alone. */
 tw_status generated_dots(tw_context *context, int n, const dot_task *task);
 
 /* The memory that a product, or products side by side, take while they run, from the caller's scratch

@@ -150,8 +150,12 @@ static int64_t finished_together(const dot_plan *plan) {
     return plan->turned ? least(most, plan->panels.count / 2) : most;
 }
 
+static int64_t single_depths(const dot_plan *plan) {
+    return plan->paired ? 2 * plan->depth : plan->depth;
+}
+
 static double operations_of(const dot_plan *plan) {
-    return 2.0 * (double)plan->rows * (double)plan->columns * (double)plan->depth;
+    return 2.0 * (double)plan->rows * (double)plan->columns * (double)single_depths(plan);
 }
 
 /* Panels of a few rows with few columns, that are worth a unit. */
@@ -356,8 +360,7 @@ tw_status dot_plan_shape(tw_context *context, const matrix_product *m, bool fini
         plan->target = NULL;
         return TW_ERR_UNSUPPORTED;
     }
-    int64_t depth = plan->paired ? 2 * plan->depth : plan->depth;
-    plan->work = (double)(plan->batch * (plan->columns + plan->rest) * depth) *
+    plan->work = (double)(plan->batch * (plan->columns + plan->rest) * single_depths(plan)) *
                  (2.0 * (double)plan->rows + 16);
     return TW_OK;
 }

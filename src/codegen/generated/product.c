@@ -102,17 +102,17 @@ tw_status generated_product_prepare(const generated *g, const tw_signature *dot,
     return TW_OK;
 }
 
-tw_status generated_product_run(tw_context *context, const generated *g, const dot_plan *plan,
-                                const generated_call *call, const float *x, const float *w) {
-    const generated_finishing state = {.g = g, .slot = call->slot};
-    const dot_finish finish = finish_of(g, &state);
-    return generated_dot_finished(context, plan, x, w, &finish);
-}
-
 dot_task generated_product_task(const generated *g, const dot_plan *plan,
                                 const generated_call *call, const float *x, const float *w,
                                 generated_finishing *finishing) {
     *finishing = (generated_finishing){.g = g, .slot = call->slot};
     finishing->finish = finish_of(g, finishing);
     return (dot_task){plan, x, w, NULL, &finishing->finish};
+}
+
+tw_status generated_product_run(tw_context *context, const generated *g, const dot_plan *plan,
+                                const generated_call *call, const float *x, const float *w) {
+    generated_finishing finishing;
+    const dot_task task = generated_product_task(g, plan, call, x, w, &finishing);
+    return generated_dot_finished(context, plan, x, w, task.finish);
 }
