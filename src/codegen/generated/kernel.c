@@ -379,14 +379,17 @@ static void write_kernel(writer *w) {
 }
 
 /* Where a vector's operations wait for one another so long that the CPU runs out of others to do,
- * several vectors go side by side. Tiles of columns do so already. */
-static int split_of(writer *w) {
+ * several vectors go side by side: two, or more where the registers hold what is alive of them and
+ * memory isn't what they wait for. Tiles of columns do so already. */
+static void split_vectors(writer *w, const machine_target *target) {
     int64_t extent = nest_extent(w->n, w->n->n_axes - 1);
-    int steps = nest_weight(w->n, &w->memory);
-    bool narrow = extent >= 0 && extent < NARROW;
-    if (w->n->form == NEST_COLUMNS || narrow) return 0;
-    if (steps >= VERY_LONG && w->n->n_loads == 1) return 3; /* little of each is alive at a time */
-    return steps >= VERY_LONG ? 2 : steps >= LONG;
+    int steps = nest_weight(w->n, &w->memory), loads = w->n->n_loads;
+    if (w->n->form == NEST_COLUMNS || (extent >= 0 && extent < NARROW) || steps < LONG) return;
+    w->code.apart = steps >= VERY_LONG; /* one after the other, little of each is alive */
+    if (w->code.apart)
+        w->code.split = loads == 1 ? 3 : 2;
+    else
+        w->code.split = loads <= 2 && !w->streams && target->vector_registers > 16 ? 2 : 1;
 }
 
 static bool start(writer *w, tw_context *context, const nest *n, const machine_target *target) {
@@ -394,7 +397,7 @@ static bool start(writer *w, tw_context *context, const nest *n, const machine_t
     *w = (writer){.context = context, .n = n};
     arena_start(&w->memory, context);
     w->entry.context = w->body.context = context;
-    w->code = (vector_code){&w->body, lanes_of(target), 1, 0};
+    w->code = (vector_code){.out = &w->body, .lanes = lanes_of(target), .next = 1};
     w->tile = tile_vectors(n, target);
     w->splat_value = arena_allocate(&w->memory, values, sizeof *w->splat_value);
     w->body_value = arena_allocate(&w->memory, values, sizeof *w->body_value);
@@ -406,8 +409,8 @@ static bool start(writer *w, tw_context *context, const nest *n, const machine_t
         w->sum[v] = arena_allocate(&w->memory, nodes, sizeof **w->sum);
         good = good && w->unit_value[v] && w->sum[v];
     }
-    if (good) w->code.split = split_of(w);
     w->streams = n->form == NEST_ELEMENTS && n->n_axes == 1 && nest_extent(n, 0) >= STREAM;
+    if (good) split_vectors(w, target);
     w->code.lanes <<= w->code.split;
     return good && write_kept(w);
 }

@@ -1,6 +1,7 @@
 /* Loads, stores and values of the kernel writer. */
 #include <stdio.h>
 
+#include "codegen/generated/sign.h"
 #include "codegen/generated/writer.h"
 #include "ir/dimension.h"
 
@@ -105,7 +106,8 @@ uint32_t write_fixed(writer *w, tw_dtype dtype, uint32_t pointer) {
 
 static uint32_t apply(writer *w, const node *it, bool vector, const uint32_t *in) {
     expression e;
-    if (!expression_of_node(w->n->function, it, &w->memory, &e)) {
+    if (!expression_of_node(w->n->function, it, &w->memory, &e) ||
+        !without_limits(w->n->function, it, &w->memory, &e)) {
         w->failed = true;
         return 0;
     }

@@ -463,15 +463,13 @@ static uint32_t evaluate_parts(vector_code *c, const expression *e, const uint32
     return joined(c, e->step[e->count - 1].type, part);
 }
 
-enum { MANY = 2 }; /* `split`, from which on it pays */
-
 uint32_t vector_expression(vector_code *c, const expression *e, bool vector, const uint32_t *in) {
     uint32_t *value = context_allocate(c->out->context, e->count + 1, sizeof *value);
     if (!value) {
         c->out->failed = true;
         return 0;
     }
-    bool parts = vector && c->split >= MANY && e->count;
+    bool parts = vector && c->apart && c->split && e->count;
     uint32_t result = parts ? evaluate_parts(c, e, in, value) : evaluate(c, e, vector, in, value);
     context_release(c->out->context, value);
     return result;

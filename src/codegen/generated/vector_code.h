@@ -13,6 +13,7 @@ typedef struct vector_code {
     int lanes;     /* of the vectors */
     uint32_t next; /* number of the next value */
     int split;     /* a vector is 2^split of the CPU's: what depends on one another is shorter */
+    bool apart;    /* an expression of one of them after the other's */
 } vector_code;
 
 uint32_t vector_fresh(vector_code *c);
