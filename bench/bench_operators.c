@@ -1,8 +1,8 @@
 /*
  * One expression at a time, for bench/compare: elementwise, softmax and dot.
  *
- * bench_operators THREADS CASE...: a case is silu:N, gelu:N, tanh:N (N elements), softmax:ROWSxN or
- * dot:BATCHxMxKxN. Speaks the protocol of harness.h; the checks are five elements of each result.
+ * bench_operators THREADS CASE...: a case is silu:N, gelu:N, tanh:N (N elements), softmax:ROWSxN,
+ * dot:BATCHxMxKxN or conv:BATCHxSIZExCHANNELSxWINDOW (and silu of the result). Speaks the protocol of harness.h; the checks are five elements of each result.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ typedef struct kind {
     int n_in, n_out;
     tw_shape (*shape)(const int64_t *extent, int i); /* of input i */
     void (*build)(const tw_value *in, tw_value *out);
-    double flops, numbers; /* for each element of input 0; 0: a product's */
+    double flops, numbers; /* for each element of input 0; 0: a product's, or a convolution's */
 } kind;
 
 static tw_shape shape_of_line(const int64_t *extent, int i) {
@@ -44,6 +44,11 @@ static tw_shape shape_of_rows(const int64_t *extent, int i) {
 static tw_shape shape_of_factor(const int64_t *extent, int i) {
     if (extent[0] == 1) return TW_SHAPE(extent[1 + i], extent[2 + i]);
     return TW_SHAPE(extent[0], extent[1 + i], extent[2 + i]);
+}
+
+static tw_shape shape_of_image(const int64_t *extent, int i) {
+    if (i) return TW_SHAPE(extent[3], extent[3], extent[2], extent[2]);
+    return TW_SHAPE(extent[0], extent[1], extent[1], extent[2]);
 }
 
 static void silu_of_sum(const tw_value *in, tw_value *out) {
@@ -67,12 +72,17 @@ static void softmax(const tw_value *in, tw_value *out) {
 
 static void product(const tw_value *in, tw_value *out) { out[0] = tw_matmul(in[0], in[1]); }
 
+static void convolution(const tw_value *in, tw_value *out) {
+    out[0] = tw_silu(tw_conv(in[0], in[1], &(tw_conv_opts){.same = true}));
+}
+
 static const kind kinds[] = {
     {"silu", 2, 1, shape_of_line, silu_of_sum, 4, 3},
     {"gelu", 1, 1, shape_of_line, gelu, 4, 2},
     {"tanh", 1, 1, shape_of_line, tanh_chain, 10, 1},
     {"softmax", 2, 2, shape_of_rows, softmax, 8, 4},
     {"dot", 2, 1, shape_of_factor, product, 0, 0},
+    {"conv", 2, 1, shape_of_image, convolution, 0, 0},
 };
 
 static const kind *parse(const char *name, int64_t *extent) {
@@ -112,9 +122,11 @@ static void print_case(const kind *k, const operation *o) {
     double elements = (double)(tw_tensor_bytes(o->in[0]) / 4);
     double flops = k->flops * elements, numbers = k->numbers * elements;
     if (k->numbers == 0) {
-        double m = (double)o->extent[1], n = (double)o->extent[3];
-        flops = 2 * elements * n; /* in[0] has batch m k elements */
-        numbers = elements + (double)(tw_tensor_bytes(o->in[1]) / 4) + (double)o->extent[0] * m * n;
+        double weights = (double)(tw_tensor_bytes(o->in[1]) / 4);
+        double results = (double)(tw_tensor_bytes(o->out[0]) / 4);
+        bool dot = !strcmp(k->word, "dot");
+        flops = 2 * results * (dot ? (double)o->extent[2] : weights / (double)o->extent[2]);
+        numbers = elements + weights + results;
     }
     printf("operator %s %.0f %.0f\n", k->word, flops, 4 * numbers);
 }
