@@ -317,6 +317,13 @@ static void weight_grad_cost(const tw_signature *signature, tw_cost *out) {
     form_cost(signature, weight_grad_places, out);
 }
 
+bool conv_by_samples(const tw_operator *op) {
+    static const char *const names[] = {"conv", "conv_bias", "conv_input_grad"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(op->name, names[i])) return true;
+    return false;
+}
+
 conv_geometry conv_geometry_of(tw_type x, tw_type w, tw_type y, const tw_attr *attr) {
     int axes = x.shape.rank - 2;
     conv_geometry g;

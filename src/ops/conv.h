@@ -49,6 +49,11 @@ typedef struct conv_geometry {
 /* From the types of x, w and y and the shared attributes; extents are numbers that fit. */
 conv_geometry conv_geometry_of(tw_type x, tw_type w, tw_type y, const tw_attr *attr);
 
+/* From so many samples on the batch is cut into pieces, each of which is one thread's. */
+enum { CONV_FEW_SAMPLES = 8 };
+/* Those whose result is the batch's, sample after sample: conv, conv_bias and conv_input_grad. */
+bool conv_by_samples(const tw_operator *op);
+
 /* The type of y for x and w that fit each other. */
 tw_type conv_type(tw_context *context, tw_type x, tw_type w, const tw_attr *attr);
 /* index[o, k]: where in the plane of x the window's element k lies for y's position o, -1 in the

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "ir/dimension.h"
 #include "ir/expression.h"
+#include "ops/conv.h"
 #include "passes/rewrite.h"
 
 enum {
@@ -82,6 +83,19 @@ bool cluster_product(tw_context *context, const tw_graph *graph, const node *it,
            product_of(&signature, m) && product_tiled(m);
 }
 
+/* A convolution whose result is there piece by piece of the batch. */
+static bool is_convolution(const clusters *c, const node *it) {
+    if (!conv_by_samples(it->op)) return false;
+    tw_type result = nominal_type(c->context, c->graph->values.at[it->first_result].type);
+    bool f32 = result.dtype == TW_F32;
+    for (int k = 0; k < it->n_operands; k++)
+        f32 = f32 && c->graph->values.at[it->operand[k]].type.dtype == TW_F32 &&
+              !cluster_copies(c->graph, it->operand[k]);
+    bool known = !node_is(it, "conv_input_grad") || shape_known(it->attr[CONV_MORE].list);
+    return f32 && known && result.shape.dim[0] >= CONV_FEW_SAMPLES &&
+           shape_elements(result.shape) > 0;
+}
+
 static bool can_join(const clusters *c, const node *it) {
     if (!it->n_operands || it->n_results != 1 || it->op->effect || !types_served(c, it))
         return false;
@@ -109,7 +123,8 @@ static void start(clusters *c, uint32_t index) {
     c->of[index] = NO_CLUSTER;
     c->next[index] = NO_NODE;
     matrix_product m;
-    bool product = c->live[index] && cluster_product(c->context, c->graph, it, &m);
+    bool product =
+        c->live[index] && (cluster_product(c->context, c->graph, it, &m) || is_convolution(c, it));
     if (!c->live[index] || (!product && !can_join(c, it))) return;
     bool reduces = node_is(it, "reduce");
     c->of[index] = c->count;
@@ -341,25 +356,26 @@ static bool is_assigned(const clusters *c, uint32_t value) {
     return false;
 }
 
-/* A variable's next value takes the place of the present one only where nothing can fail; for open extents it
- * is not known how the product will be computed. */
-static bool may_assign(const clusters *c, const node *dot, const cluster *reader) {
-    bool known = true;
-    for (int k = 0; k < 2; k++) known = known && shape_known(shape_of(c, dot->operand[k]));
+/* A variable's next value takes the place of the present one only where nothing can fail, as a convolution can;
+ * for open extents it is not known how the product will be computed. */
+static bool may_assign(const clusters *c, const node *product, const cluster *reader) {
+    bool known = node_is(product, "dot");
+    for (int k = 0; known && k < 2; k++) known = shape_known(shape_of(c, product->operand[k]));
     for (uint32_t i = reader->first; !known && i != NO_NODE; i = c->next[i])
         if (is_assigned(c, c->graph->nodes.at[i].first_result)) return false;
     return true;
 }
 
 /* Updates are scheduled after all else: what the product reads is then kept in place of its result. */
-static bool keeps_little(const clusters *c, uint32_t dot, const cluster *reader) {
+static bool keeps_little(const clusters *c, uint32_t product, const cluster *reader) {
     const tw_graph *graph = c->graph;
     matrix_product m;
     bool waits = false;
     for (uint32_t i = reader->first; i != NO_NODE; i = c->next[i])
         waits = waits || graph->nodes.at[i].meta.phase == PHASE_UPDATE;
-    if (!waits || graph->nodes.at[dot].meta.phase == PHASE_UPDATE) return true;
-    int n = cluster_product(c->context, graph, &graph->nodes.at[dot], &m) ? (int)m.rank - 2 : 0;
+    if (!waits || graph->nodes.at[product].meta.phase == PHASE_UPDATE) return true;
+    if (!cluster_product(c->context, graph, &graph->nodes.at[product], &m)) return false;
+    int n = (int)m.rank - 2;
     double rows = (double)m.y_extent[n], columns = (double)m.y_extent[n + 1];
     return (double)m.x_extent[n + 1] * (rows + columns) <= rows * columns;
 }
@@ -397,10 +413,10 @@ static void move_elementwise(clusters *c, uint32_t to, uint32_t from) {
 }
 
 /* Elementwise work over the product's result that waits for nothing later, and is not done again on purpose. */
-static bool takes_product(const clusters *c, uint32_t of, uint32_t dot) {
+static bool takes_product(const clusters *c, uint32_t of, uint32_t index) {
     const cluster *it = &c->at[of];
-    const node *product = &c->graph->nodes.at[dot];
-    if (it->ready != dot || it->product != NO_NODE || (it->reduced && !reduces_results(c, of)) ||
+    const node *product = &c->graph->nodes.at[index];
+    if (it->ready != index || it->product != NO_NODE || (it->reduced && !reduces_results(c, of)) ||
         !shape_equal(it->domain, shape_of(c, product->first_result)))
         return false;
     for (uint32_t i = it->first; i != NO_NODE; i = c->next[i]) {
@@ -411,7 +427,7 @@ static bool takes_product(const clusters *c, uint32_t of, uint32_t dot) {
         if (reads && node_is(member, "broadcast")) return false;
         if (member->meta.epoch != product->meta.epoch) return false;
     }
-    return may_assign(c, product, it) && keeps_little(c, dot, it);
+    return may_assign(c, product, it) && keeps_little(c, index, it);
 }
 
 /* Node `index`, a product, goes to the first of its readers' clusters that takes it. Reductions stay apart, and

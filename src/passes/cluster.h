@@ -2,8 +2,8 @@
  * Which nodes run as one kernel. A cluster is elementwise work and reductions over one box of
  * elements, its domain: every value in it has either all axes of the domain, or those that remain when
  * the cluster's reductions have taken theirs (a row value). Grown greedily along edges from producer
- * to consumer, never so that a path would leave a cluster and come back. At last a product joins the elementwise
- * work on its result.
+ * to consumer, never so that a path would leave a cluster and come back. At last a product or convolution joins
+ * the elementwise work on its result.
  */
 #ifndef PASSES_CLUSTER_H
 #define PASSES_CLUSTER_H
@@ -21,7 +21,7 @@ typedef struct cluster {
     uint32_t members, first, last; /* nodes, linked by clusters.next; 0 members: merged away */
     bool after;                    /* a member of all axes depends on a reduction of the cluster */
     bool rows;                     /* a member other than a reduction is a row value */
-    uint32_t product;              /* the dot whose result the others read; NO_NODE */
+    uint32_t product; /* the dot or convolution whose result the others read; NO_NODE */
 } cluster;
 
 typedef struct clusters {

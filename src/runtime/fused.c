@@ -41,7 +41,21 @@ static tw_status bind_pieces(tw_program *program, const generated *g, step *at) 
     return TW_OK;
 }
 
-/* Memory for a product that can't run in blocks. */
+/* Whether the product runs in blocks; their memory, then. */
+static tw_status bind_blocks(const generated *g, const int64_t *extent, step *at) {
+    fused_product *p = at->product;
+    tw_status status;
+    if (g->product->by_samples) {
+        status = generated_convolution_bytes(g, &p->signature, &at->fused, &at->workspace);
+        p->blocks = !status;
+        return status == TW_ERR_UNSUPPORTED ? TW_OK : status;
+    }
+    status = generated_product_prepare(g, &p->signature, extent, &p->plan, &p->blocks);
+    if (!status && p->blocks) at->workspace = generated_dot_bytes(p->signature.context, &p->plan);
+    return status;
+}
+
+/* A product, and memory for one that can't run in blocks. */
 static tw_status bind_product(tw_program *program, const generated *g, const int64_t *extent,
                               tw_shape domain, step *at) {
     const generated_product *product = g->product;
@@ -51,15 +65,14 @@ static tw_status bind_product(tw_program *program, const generated *g, const int
     if (!p) return TW_ERR_MEMORY;
     at->workspace = 0;
     *p = (fused_product){.result = {product->type.dtype, domain}};
-    for (int k = 0; k < 2; k++) p->operand[k] = at->operand[product->operand[k]];
-    p->signature =
-        (tw_signature){context, product->op, 2, 1, p->operand, &p->result, product->attr};
-    tw_status status = generated_product_prepare(g, &p->signature, extent, &p->plan, &p->blocks);
-    if (!status && p->blocks) at->workspace = generated_dot_bytes(context, &p->plan);
-    if (status || p->blocks) return status;
-    size_t room;
+    for (int k = 0; k < product->n_operands; k++) p->operand[k] = at->operand[product->operand[k]];
+    p->signature = (tw_signature){context,    product->op, product->n_operands, 1,
+                                  p->operand, &p->result,  product->attr};
     if (!type_bytes(p->result, &p->bytes))
         return context_error(context, TW_ERR_MEMORY, "a product does not fit in memory");
+    tw_status status = bind_blocks(g, extent, at);
+    if (status || p->blocks) return status;
+    size_t room;
     status = dispatch_workspace(&p->signature, false, &room);
     at->workspace = scratch_rounded(p->bytes + 1) + room; /* no bytes are some, too */
     return status;
@@ -83,14 +96,28 @@ tw_status fused_bind(tw_program *program, const instruction *it, step *at, tw_sh
 }
 
 /* The product before the kernel, to memory of its own. */
-static tw_status run_product(const step *at, const void *x, const void *w, char **out) {
+static tw_status run_before(const generated *g, const step *at, tw_kernel_call *product) {
+    char *made = scratch_take(product->signature.context, at->product->bytes + 1);
+    if (!made) return TW_ERR_MEMORY;
+    void *to[] = {made};
+    product->out = to;
+    at->fused.slot[kernel_slot_load(&g->nest, g->product->load)] = (int64_t)(intptr_t)made;
+    return dispatch_run(product, false);
+}
+
+/* The product with the kernel, if it can be; else before it, and *before is set. */
+static tw_status run_product(const generated *g, const step *at, bool *before) {
     const fused_product *p = at->product;
-    *out = scratch_take(p->signature.context, p->bytes + 1);
-    if (!*out) return TW_ERR_MEMORY;
-    const void *in[] = {x, w};
-    void *to[] = {*out};
-    const tw_kernel_call call = {p->signature, in, to, NULL};
-    return dispatch_run(&call, false);
+    const void *in[PRODUCT_OPERANDS];
+    tw_kernel_call product = {p->signature, in, NULL, NULL};
+    tw_status status = TW_ERR_UNSUPPORTED;
+    for (int k = 0; k < g->product->n_operands; k++) in[k] = at->in[g->product->operand[k]];
+    if (p->blocks && g->product->by_samples)
+        status = generated_convolution_run(g, &product, &at->fused);
+    else if (p->blocks)
+        status = generated_product_run(p->signature.context, g, &p->plan, &at->fused, in[0], in[1]);
+    *before = status == TW_ERR_UNSUPPORTED;
+    return *before ? run_before(g, at, &product) : status;
 }
 
 /* partial is (pieces, kept); the plain reduction has a fixed order of its own. */
@@ -145,20 +172,13 @@ static void point(const generated *g, const step *at) {
 
 tw_status fused_run(const tw_program *program, const instruction *it, const step *at) {
     const generated *g = it->generated;
-    const generated_call *call = &at->fused;
     tw_context *context = program->object.context;
     scratch_mark mark = scratch_save(context);
-    point(g, at);
+    bool left = true; /* the kernel over all of its box */
     tw_status status = TW_OK;
-    if (g->product) {
-        const void *x = at->in[g->product->operand[0]], *w = at->in[g->product->operand[1]];
-        if (at->product->blocks)
-            return generated_product_run(context, g, &at->product->plan, call, x, w);
-        char *product;
-        status = run_product(at, x, w, &product);
-        call->slot[kernel_slot_load(&g->nest, g->product->load)] = (int64_t)(intptr_t)product;
-    }
-    if (!status) status = run_kernel(program, g, at);
+    point(g, at);
+    if (g->product) status = run_product(g, at, &left);
+    if (!status && left) status = run_kernel(program, g, at);
     scratch_restore(context, mark);
     return status;
 }

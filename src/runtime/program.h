@@ -10,9 +10,9 @@
 #include "runtime/scalar.h"
 #include "runtime/store.h"
 
-/* The product of a generated kernel. */
+/* The product or convolution of a generated kernel. */
 typedef struct fused_product {
-    tw_type operand[2], result;
+    tw_type operand[PRODUCT_OPERANDS], result;
     tw_signature signature;
     dot_plan plan;
     bool blocks;  /* with the kernel block by block; else it is computed before */

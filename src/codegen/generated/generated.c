@@ -6,9 +6,9 @@
 #include "ir/derive.h"
 #include "ir/dimension.h"
 #include "ir/expression.h"
+#include "ops/conv.h"
 
 enum {
-    BLOCK = 8192,       /* elements of a unit of elementwise work */
     GRAIN = 65536,      /* operations that are worth a thread of their own */
     LEAST_GRAIN = 2048, /* elements, so */
     FEW_UNITS = 32,     /* so many results of a reduction or fewer are cut into pieces */
@@ -75,9 +75,12 @@ static generated_product *product_in(const nest *n, uint64_t updated, arena *mem
     memcpy(attr, it->attr, count * sizeof *attr); /* lists and numbers, without pointers */
     *made = (generated_product){.op = it->op,
                                 .attr = attr,
+                                .n_operands = it->n_operands,
                                 .type = n->function->values.at[it->first_result].type,
-                                .load = nest_load_of_product(n)};
-    for (int k = 0; k < 2; k++) made->operand[k] = input_of(n->function, it->operand[k]);
+                                .load = nest_load_of_product(n),
+                                .by_samples = conv_by_samples(it->op)};
+    for (int k = 0; k < it->n_operands; k++)
+        made->operand[k] = input_of(n->function, it->operand[k]);
     made->updated = updated >> made->operand[1] & 1;
     return made;
 }
@@ -109,10 +112,10 @@ static tw_status settle_product(tw_context *context, generated *g, tw_graph *fun
     dot_plan plan;
     int64_t extent[TW_MAX_RANK];
     tw_type operand[2];
-    bool known = true;
-    for (int k = 0; k < 2; k++) {
+    bool known = !product->by_samples;
+    for (int k = 0; known && k < 2; k++) {
         operand[k] = function->values.at[function->inputs.at[product->operand[k]]].type;
-        known = known && shape_known(operand[k].shape);
+        known = shape_known(operand[k].shape);
     }
     if (!known) return TW_OK;
     for (int axis = 0; axis < g->nest.n_axes; axis++) extent[axis] = nest_extent(&g->nest, axis);
@@ -187,8 +190,9 @@ void generated_bind(const generated *g, const int64_t *extent, generated_call *o
     }
     int64_t elements = kept * reduced, each;
     if (n->form == NEST_ELEMENTS) {
-        bool rows = g->product && inner; /* a unit each */
-        step = extent[inner] > BLOCK && !rows ? BLOCK : extent[inner] ? extent[inner] : 1;
+        step = extent[inner] > NEST_BLOCK && !n->whole_rows ? NEST_BLOCK
+               : extent[inner]                              ? extent[inner]
+                                                            : 1;
         out->pieces = quotient_up(extent[inner], step);
         out->units = extent[inner] ? kept / extent[inner] * out->pieces : 0;
         each = step;

@@ -7,15 +7,17 @@
 
 typedef void (*generated_kernel)(void *arguments, int64_t begin, int64_t end);
 
-/* The dot whose result the kernel reads: computed before it, or block by block together with it. */
+enum { PRODUCT_OPERANDS = 3 };
+/* The dot or convolution whose result the kernel reads: computed before it, or block by block together with it. */
 typedef struct generated_product {
     const tw_operator *op;
     const tw_attr *attr;
-    int operand[2]; /* inputs of the function */
-    tw_type type;   /* of its result */
-    int load;       /* of the nest, by which the kernel reads it */
-    bool updated;   /* the program also writes what the second operand is */
-    bool sure;      /* it runs in blocks, and can't fail */
+    int n_operands, operand[PRODUCT_OPERANDS]; /* inputs of the function */
+    tw_type type;                              /* of its result */
+    int load;                                  /* of the nest, by which the kernel reads it */
+    bool updated;    /* the program also writes what the second operand is */
+    bool by_samples; /* a convolution */
+    bool sure;       /* it runs in blocks, and can't fail */
 } generated_product;
 
 typedef struct generated {
@@ -74,5 +76,14 @@ typedef struct generated_finishing {
 dot_task generated_product_task(const generated *g, const dot_plan *plan,
                                 const generated_call *call, const float *x, const float *w,
                                 generated_finishing *finishing);
+
+/*
+ * The same for a convolution, whose result is there sample by sample: bytes of scratch, or TW_ERR_UNSUPPORTED,
+ * without a message, where it can't run so. The run gives that too; then nothing of worth is written.
+ */
+tw_status generated_convolution_bytes(const generated *g, const tw_signature *convolution,
+                                      const generated_call *call, size_t *bytes);
+tw_status generated_convolution_run(const generated *g, const tw_kernel_call *convolution,
+                                    const generated_call *call);
 
 #endif

@@ -15,10 +15,9 @@
  *   KERNEL_PIECES units of a row, or pieces of a reduction
  *   KERNEL_KEPT   elements of a result of the reductions: pieces write theirs one after another
  * and for each load and store its pointer and its step along each axis, 0 where it has none.
- * A unit of NEST_ELEMENTS is (place on all axes but the innermost, block of the innermost), the whole of which
- * where there is a product; of
- * NEST_ROWS (place on the axes that stay, piece); of NEST_COLUMNS (place on the axes that stay but
- * the innermost, tile of the innermost, piece).
+ * A unit of NEST_ELEMENTS is (place on all axes but the innermost, block of the innermost), or with
+ * .whole_rows all of the innermost; of NEST_ROWS (place on the axes that stay, piece); of NEST_COLUMNS
+ * (place on the axes that stay but the innermost, tile of the innermost, piece).
  */
 enum { KERNEL_STEP, KERNEL_PIECES, KERNEL_KEPT, KERNEL_NUMBERS };
 static inline int kernel_slot(const nest *n, int number) { return n->n_axes + number; }
@@ -29,12 +28,13 @@ static inline int kernel_slot_store(const nest *n, int i) {
     return kernel_slot_load(n, n->n_loads + i);
 }
 static inline int kernel_slots(const nest *n) { return kernel_slot_store(n, n->n_stores); }
+enum {
+    KERNEL_MOST_SLOTS =
+        TW_MAX_RANK + KERNEL_NUMBERS + (NEST_LOADS + TW_MAX_RESULTS) * (1 + TW_MAX_RANK)
+};
 
 /* Columns that a unit of NEST_COLUMNS does. */
 int kernel_tile(const nest *n, const machine_target *target);
-
-/* The extent of a nest's axis, or -1 where it is open. */
-int64_t nest_extent(const nest *n, int axis);
 
 /* The module's text, the caller's (tw_string_free). NULL without a message where some operator has no
  * expression; NULL with the context's error when memory is out. */

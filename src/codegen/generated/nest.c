@@ -3,6 +3,7 @@
 
 #include "ir/dimension.h"
 #include "ir/expression.h"
+#include "ops/conv.h"
 
 static const node *maker(const nest *n, uint32_t value) {
     return &n->function->nodes.at[n->function->values.at[value].node];
@@ -72,7 +73,7 @@ static bool add_load(nest *n, uint32_t value, uint32_t axes) {
 /* Whether `next` goes on where the nest's last axis stops, in all that is read and written. */
 static bool goes_on(const nest *n, int last, int next) {
     uint32_t before = 1u << last, after = 1u << next;
-    /* A product is computed in blocks of rows and columns. */
+    /* A product is computed in blocks of rows and columns, a convolution in pieces of the batch. */
     if (n->product && next >= n->columns && last < n->columns) return false;
     if (!(n->reduced & before) != !(n->reduced & after)) return false;
     for (int i = 0; i < n->n_loads; i++)
@@ -112,6 +113,23 @@ static void merge_axes(nest *n) {
     n->form = !n->reduced ? NEST_ELEMENTS : inner_reduced ? NEST_ROWS : NEST_COLUMNS;
 }
 
+int64_t nest_extent(const nest *n, int axis) {
+    int64_t product = 1;
+    for (int i = 0; i < n->domain.rank; i++) {
+        if (!(n->axis[axis].of >> i & 1)) continue;
+        if (n->domain.dim[i] < 0 || __builtin_mul_overflow(product, n->domain.dim[i], &product))
+            return -1;
+    }
+    return product;
+}
+
+/* A product's block is rows; of a convolution's sample, rows that are short are units that need no division. */
+static void find_rows(nest *n) {
+    if (!n->product || n->n_axes == 1) return;
+    int64_t row = nest_extent(n, n->n_axes - 1);
+    n->whole_rows = !conv_by_samples(n->product->op) || (row >= 0 && row <= NEST_BLOCK);
+}
+
 /* ---- phases ---- */
 
 /* A value of all axes is computed in the pass over them after the reductions that it needs; a row value
@@ -143,18 +161,27 @@ static void find_phases(nest *n) {
     }
 }
 
-/* A dot of two inputs, whose result is all of the box. */
+/* Axes of a product's result before those of its second operand, or of a convolution's before a sample's; -1 for
+ * another node. */
+static int leading_axes(const nest *n, const node *it) {
+    if (conv_by_samples(it->op)) return 1;
+    if (!node_is(it, "dot")) return -1;
+    return shape_of(n, it->operand[0]).rank - it->attr[2].list.rank; /* contract_a */
+}
+
+/* A dot or convolution of inputs, whose result is all of the box. */
 static bool find_product(nest *n) {
     const tw_graph *f = n->function;
     for (size_t i = 0; i < f->nodes.count; i++) {
         const node *it = &f->nodes.at[i];
-        if (!node_is(it, "dot")) continue;
-        if (n->product || n->reduced || !shape_equal(shape_of(n, it->first_result), n->domain) ||
-            !node_is(maker(n, it->operand[0]), "input") ||
-            !node_is(maker(n, it->operand[1]), "input"))
+        int leading = leading_axes(n, it);
+        if (leading < 0) continue;
+        if (n->product || n->reduced || !shape_equal(shape_of(n, it->first_result), n->domain))
             return false;
+        for (int k = 0; k < it->n_operands; k++)
+            if (!node_is(maker(n, it->operand[k]), "input")) return false;
         n->product = it;
-        n->columns = shape_of(n, it->operand[0]).rank - it->attr[2].list.rank; /* contract_a */
+        n->columns = leading;
     }
     return !n->product || add_load(n, n->product->first_result, own_axes(n, false));
 }
@@ -194,6 +221,7 @@ bool nest_find(nest *out, const tw_graph *function, arena *memory) {
                          node_is(it, "reduce") ? (int)it->attr[0].i + 1 : 0};
     }
     merge_axes(n);
+    find_rows(n);
     find_phases(n);
     return true;
 }

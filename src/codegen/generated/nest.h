@@ -30,15 +30,19 @@ typedef struct nest_store {
     int how; /* of a reduction: its attribute + 1; 0: none */
 } nest_store;
 
-enum { NEST_LOADS = 40 };
+enum {
+    NEST_LOADS = 40,
+    NEST_BLOCK = 8192 /* elements of a unit of elementwise work */
+};
 
 typedef struct nest {
     const tw_graph *function;
     nest_form form;
     tw_shape domain;
-    const node *product; /* a dot whose result has the box's axes and is read like an input; NULL */
-    int columns;         /* ... and the first axis of the domain that is its second operand's */
-    uint32_t reduced;    /* its axes that go, as bits */
+    const node *product; /* a dot or convolution of all of the box, read like an input; NULL */
+    int columns; /* ... of which the axes from here on are its second operand's, or a sample's */
+    bool whole_rows;  /* ... for which a unit is all of the innermost axis */
+    uint32_t reduced; /* axes of the domain that go, as bits */
     int n_axes;
     struct {
         uint32_t of; /* axes of the domain, as bits */
@@ -64,6 +68,9 @@ int nest_load_of_product(const nest *n);
 
 /* Steps of the expressions of all values of all axes. */
 int nest_weight(const nest *n, arena *memory);
+
+/* The extent of a nest's axis, or -1 where it is open. */
+int64_t nest_extent(const nest *n, int axis);
 
 uint32_t nest_kept(const nest *n); /* the nest's axes that stay, as bits */
 

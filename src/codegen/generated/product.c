@@ -12,7 +12,6 @@ enum {
     LINE_FLOATS = 16,
     NEAR_BYTES = 1 << 20 /* that stay in the cores' own caches from step to step */
 };
-enum { SLOTS = TW_MAX_RANK + KERNEL_NUMBERS + (NEST_LOADS + TW_MAX_RESULTS) * (1 + TW_MAX_RANK) };
 
 static int64_t bytes_of(int64_t elements, tw_dtype dtype) {
     return elements * (int64_t)tw_dtype_size(dtype);
@@ -23,7 +22,7 @@ static void take(const void *state, const dot_block *at, const float *block) {
     const generated_finishing *f = state;
     const nest *n = &f->g->nest;
     int inner = n->n_axes - 1;
-    int64_t slot[SLOTS], whole = f->slot[inner];
+    int64_t slot[KERNEL_MOST_SLOTS], whole = f->slot[inner];
     memcpy(slot, f->slot, (size_t)kernel_slots(n) * sizeof *slot);
     slot[inner] = slot[kernel_slot(n, KERNEL_STEP)] = at->columns;
     slot[kernel_slot(n, KERNEL_PIECES)] = 1;

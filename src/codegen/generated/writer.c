@@ -55,16 +55,6 @@ uint32_t write_slot_pointer(writer *w, int slot) {
     return write_value(w, "load ptr, ptr %%t%u, align 8, !invariant.load !0", at);
 }
 
-int64_t nest_extent(const nest *n, int axis) {
-    int64_t product = 1;
-    for (int i = 0; i < n->domain.rank; i++) {
-        if (!(n->axis[axis].of >> i & 1)) continue;
-        if (n->domain.dim[i] < 0 || __builtin_mul_overflow(product, n->domain.dim[i], &product))
-            return -1;
-    }
-    return product;
-}
-
 uint32_t write_extent(writer *w, int axis) {
     /* Elementwise work does not gain by knowing, and equal kernels for all sizes are one. */
     int64_t known = w->n->form == NEST_ELEMENTS ? -1 : nest_extent(w->n, axis);

@@ -14,11 +14,12 @@
 #include "codegen/plain/winograd.h"
 #include "ops/rules.h"
 
-enum { MOST_PIECES = 32, MOST_PARTIALS = 16, FEW_SAMPLES = 8 };
+enum { MOST_PIECES = 32, MOST_PARTIALS = 16 };
 
 typedef struct job {
     tw_context *context;
     const conv_geometry *g;
+    onednn_kind kind;
     int pieces, most, copies;       /* most: at work at a time; copies: of packed w */
     onednn_primitive *primitive[2]; /* for the smaller pieces, and for those of one sample more */
     bool bf16; /* the operands, of x, w and y; the third, which is written, is f32 */
@@ -29,6 +30,8 @@ typedef struct job {
     size_t packed_elements, scratch_bytes;
     char *scratch;
     bool relu;
+    const conv_finish *finish; /* of y, or of the x that is the result; NULL: it is kept */
+    float *blocks;             /* ... which for each slot has a piece's samples here */
     atomic_int slots, status;
 } job;
 
@@ -37,6 +40,18 @@ static int64_t volume(const int64_t extent[3]) { return extent[0] * extent[1] * 
 static int64_t first_sample(const job *j, int64_t piece) {
     return piece * (j->g->batch / j->pieces) +
            (piece < j->g->batch % j->pieces ? piece : j->g->batch % j->pieces);
+}
+
+/* Elements of a sample of the result. */
+static int64_t sample_floats(const conv_geometry *g, onednn_kind kind) {
+    bool input = kind == ONEDNN_CONV_INPUT_GRAD;
+    return input ? volume(g->in) * g->in_channels : volume(g->out) * g->out_channels;
+}
+
+/* Of a slot, which holds the larger pieces. */
+static size_t block_floats(const job *j) {
+    int64_t samples = (j->g->batch + j->pieces - 1) / j->pieces;
+    return j->finish ? (size_t)(samples * sample_floats(j->g, j->kind)) : 0;
 }
 
 /* max(y, 0), where a NaN stays one: the library's own would drop it. */
@@ -48,16 +63,20 @@ static void run_piece(job *j, int64_t piece, int slot) {
     const conv_geometry *g = j->g;
     int64_t first = first_sample(j, piece), samples = first_sample(j, piece + 1) - first;
     bool more = samples > g->batch / j->pieces, gradient = j->w == NULL;
+    bool of_input = j->kind == ONEDNN_CONV_INPUT_GRAD;
     int64_t y_sample = volume(g->out) * g->out_channels;
     onednn_arrays arrays = {.bias = j->bias};
-    arrays.x = j->x + first * volume(g->in) * g->in_channels * j->x_size;
-    arrays.y = j->y + first * y_sample * j->y_size;
+    float *block = j->finish ? j->blocks + (size_t)slot * block_floats(j) : NULL;
+    arrays.x = block && of_input ? (const char *)block
+                                 : j->x + first * volume(g->in) * g->in_channels * j->x_size;
+    arrays.y = block && !of_input ? (const char *)block : j->y + first * y_sample * j->y_size;
     arrays.w = j->packed + (gradient ? (size_t)piece * j->packed_elements : 0);
     arrays.scratch = j->scratch + (size_t)slot * j->scratch_bytes;
     tw_status status = onednn_run(j->primitive[more], slot, &arrays);
     if (status) atomic_store(&j->status, status);
     /* While the piece is in the cache. */
     if (j->relu) rectify((float *)(uintptr_t)arrays.y, samples * y_sample);
+    if (block && !status) j->finish->take(j->finish->state, first, samples, block);
 }
 
 /* Each range takes a slot; there are no more ranges than threads. */
@@ -67,8 +86,9 @@ static void run_pieces(void *argument, int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; piece++) run_piece(j, piece, slot);
 }
 
-/* The primitives of a job of this kind. */
-static tw_status prepare(job *j, onednn_kind kind, bool bias) {
+/* The primitives of a job. */
+static tw_status prepare(job *j, bool bias) {
+    onednn_kind kind = j->kind;
     onednn_key key;
     memset(&key, 0, sizeof key);
     key.kind = kind;
@@ -104,10 +124,15 @@ static size_t packed_bytes(const job *j) {
     return (size_t)j->copies * j->packed_elements * sizeof(float);
 }
 
+static size_t blocks_bytes(const job *j) {
+    return (size_t)j->most * block_floats(j) * sizeof(float);
+}
+
 static tw_status take_memory(job *j) {
     j->packed = scratch_take(j->context, packed_bytes(j));
     j->scratch = scratch_take(j->context, (size_t)j->most * j->scratch_bytes);
-    return j->packed && j->scratch ? TW_OK : TW_ERR_MEMORY;
+    if (j->finish) j->blocks = scratch_take(j->context, blocks_bytes(j));
+    return j->packed && j->scratch && (j->blocks || !j->finish) ? TW_OK : TW_ERR_MEMORY;
 }
 
 static tw_status run_job(job *j) {
@@ -130,8 +155,17 @@ static bool serves(const conv_geometry *g, const tw_signature *s) {
 }
 
 static int pieces_of(const conv_geometry *g) {
-    if (g->batch < FEW_SAMPLES) return 1;
+    if (g->batch < CONV_FEW_SAMPLES) return 1;
     return g->batch < MOST_PIECES ? (int)g->batch : MOST_PIECES;
+}
+
+/* ... each of which is finished: more, where they would be large. */
+static int finished_pieces_of(const conv_geometry *g, onednn_kind kind) {
+    double bytes = (double)g->batch * (double)sample_floats(g, kind) * sizeof(float);
+    int64_t pieces = pieces_of(g);
+    while (pieces < 1 << 16 && pieces * 2 <= g->batch && bytes > (double)pieces * CONV_FINISH_BYTES)
+        pieces *= 2;
+    return (int)pieces;
 }
 
 static int partials_of(const conv_geometry *g, const tw_signature *s) {
@@ -140,62 +174,104 @@ static int partials_of(const conv_geometry *g, const tw_signature *s) {
     return pieces;
 }
 
+/* Of a conv_bias. */
+static bool has_relu(const tw_signature *s) { return s->attr[CONV_MORE].i == 1; } /* none, relu */
+
 /* Of the transformed weights, or with `sums` of their gradient's pieces. */
 static size_t winograd_weight_bytes(const conv_geometry *g, bool sums) {
     return (sums ? (size_t)winograd_pieces(g) : 1) * winograd_weight_floats(g) * sizeof(float);
 }
 
+/* ... of the threads: their blocks, and what they finish. */
 static size_t winograd_block_bytes(const tw_context *context, const conv_geometry *g) {
     return (size_t)context->threads * winograd_block_floats(g) * sizeof(float);
 }
 
+static size_t winograd_finished_bytes(const tw_context *context, const conv_geometry *g,
+                                      onednn_kind kind) {
+    bool turned = kind == ONEDNN_CONV_INPUT_GRAD;
+    return (size_t)context->threads * winograd_finished_floats(g, turned) * sizeof(float);
+}
+
 /* What Winograd's form takes; 0 where it does not serve. */
-static size_t winograd_bytes(const tw_signature *s, const conv_geometry *g, bool sums) {
+static size_t winograd_bytes(const tw_signature *s, const conv_geometry *g, onednn_kind kind,
+                             bool finished) {
+    bool sums = kind == ONEDNN_CONV_WEIGHT_GRAD;
     if (s->operand[0].dtype != TW_F32 || s->result[0].dtype != TW_F32) return 0;
     if (!(sums ? winograd_serves_weights : winograd_serves)(g)) return 0;
     return scratch_rounded(winograd_weight_bytes(g, sums)) +
-           scratch_rounded(winograd_block_bytes(s->context, g));
+           scratch_rounded(winograd_block_bytes(s->context, g)) +
+           (finished ? scratch_rounded(winograd_finished_bytes(s->context, g, kind)) : 0);
+}
+
+static conv_geometry geometry_of(const tw_signature *s, onednn_kind kind) {
+    switch (kind) {
+    case ONEDNN_CONV_INPUT_GRAD:
+        return conv_geometry_of(s->result[0], s->operand[1], s->operand[0], s->attr);
+    case ONEDNN_CONV_WEIGHT_GRAD:
+        return conv_geometry_of(s->operand[0], s->result[0], s->operand[1], s->attr);
+    default: return conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
+    }
+}
+
+static job job_of(const tw_signature *s, const conv_geometry *g, onednn_kind kind,
+                  const conv_finish *finish) {
+    job j = {.context = s->context, .g = g, .kind = kind, .finish = finish};
+    j.bf16 = s->operand[0].dtype == TW_BF16;
+    j.pieces = kind == ONEDNN_CONV_WEIGHT_GRAD ? partials_of(g, s)
+               : finish                        ? finished_pieces_of(g, kind)
+                                               : pieces_of(g);
+    return j;
 }
 
 /* Where Winograd's form serves, the library is only asked for what is not finite. */
-static tw_status workspace(const tw_signature *s, const conv_geometry *g, onednn_kind kind,
-                           int pieces, size_t *bytes) {
-    if (!serves(g, s)) return TW_ERR_UNSUPPORTED;
-    *bytes = winograd_bytes(s, g, kind == ONEDNN_CONV_WEIGHT_GRAD);
+static tw_status workspace(const tw_signature *s, onednn_kind kind, const conv_finish *finish,
+                           size_t *bytes) {
+    conv_geometry g = geometry_of(s, kind);
+    if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
+    *bytes = winograd_bytes(s, &g, kind, finish != NULL);
     if (*bytes) return TW_OK;
-    job j = {.context = s->context, .g = g, .pieces = pieces};
-    j.bf16 = s->operand[0].dtype == TW_BF16;
-    tw_status status = prepare(&j, kind, kind == ONEDNN_CONV && s->n_operands > 2);
+    job j = job_of(s, &g, kind, finish);
+    if (finish && j.pieces == 1) return TW_ERR_UNSUPPORTED;
+    tw_status status = prepare(&j, kind == ONEDNN_CONV && s->n_operands > 2);
     if (status) return status;
     *bytes = onednn_result_bytes(s) + scratch_rounded(packed_bytes(&j)) +
              scratch_rounded((size_t)j.most * j.scratch_bytes) +
+             (finish ? scratch_rounded(blocks_bytes(&j)) : 0) +
              onednn_reorder_bytes(j.primitive[0]);
     return TW_OK;
 }
 
 tw_status onednn_conv_workspace(const tw_signature *s, size_t *bytes) {
-    conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
-    return workspace(s, &g, ONEDNN_CONV, pieces_of(&g), bytes);
+    return workspace(s, ONEDNN_CONV, NULL, bytes);
 }
 
 tw_status onednn_conv_input_grad_workspace(const tw_signature *s, size_t *bytes) {
-    conv_geometry g = conv_geometry_of(s->result[0], s->operand[1], s->operand[0], s->attr);
-    return workspace(s, &g, ONEDNN_CONV_INPUT_GRAD, pieces_of(&g), bytes);
+    return workspace(s, ONEDNN_CONV_INPUT_GRAD, NULL, bytes);
 }
 
 tw_status onednn_conv_weight_grad_workspace(const tw_signature *s, size_t *bytes) {
-    conv_geometry g = conv_geometry_of(s->operand[0], s->result[0], s->operand[1], s->attr);
-    return workspace(s, &g, ONEDNN_CONV_WEIGHT_GRAD, partials_of(&g, s), bytes);
+    return workspace(s, ONEDNN_CONV_WEIGHT_GRAD, NULL, bytes);
+}
+
+static onednn_kind finished_kind(const tw_signature *s) {
+    bool input = strcmp(s->op->name, "conv_input_grad") == 0;
+    return input ? ONEDNN_CONV_INPUT_GRAD : ONEDNN_CONV;
+}
+
+tw_status onednn_conv_finished_workspace(const tw_signature *s, size_t *bytes) {
+    static const conv_finish some;
+    return workspace(s, finished_kind(s), &some, bytes);
 }
 
 static void rectify_range(void *argument, int64_t begin, int64_t end) {
     rectify((float *)argument + begin, end - begin);
 }
 
-static tw_status by_library(job *j, onednn_kind kind) {
+static tw_status by_library(job *j) {
     bool whole = j->pieces == 1 && j->relu; /* one piece's relu is for all threads */
     if (whole) j->relu = false;
-    tw_status status = prepare(j, kind, j->bias != NULL);
+    tw_status status = prepare(j, j->bias != NULL);
     if (!status) status = take_memory(j);
     if (!status) status = onednn_pack(j->context, j->primitive[0], j->w, j->packed);
     if (!status) status = run_job(j);
@@ -206,59 +282,86 @@ static tw_status by_library(job *j, onednn_kind kind) {
     return status;
 }
 
-typedef bool winograd(tw_context *context, const conv_geometry *g, const winograd_arrays *arrays);
+static tw_status run_winograd(tw_context *context, const conv_geometry *g, onednn_kind kind,
+                              const winograd_arrays *arrays) {
+    bool finite = kind == ONEDNN_CONV_WEIGHT_GRAD  ? winograd_weight_grad(context, g, arrays)
+                  : kind == ONEDNN_CONV_INPUT_GRAD ? winograd_input_grad(context, g, arrays)
+                                                   : winograd_conv(context, g, arrays);
+    return finite ? TW_OK : TW_ERR_UNSUPPORTED;
+}
 
 /* TW_ERR_UNSUPPORTED, without a message, where the library has to do it: where the geometry is of
  * another kind, or a number is not finite. */
-static tw_status by_winograd(const tw_kernel_call *call, const conv_geometry *g, winograd *kernel,
+static tw_status by_winograd(const tw_kernel_call *call, const conv_geometry *g, onednn_kind kind,
                              winograd_arrays *arrays) {
     tw_context *context = call->signature.context;
-    bool sums = kernel == winograd_weight_grad;
-    if (!winograd_bytes(&call->signature, g, sums)) return TW_ERR_UNSUPPORTED;
+    bool sums = kind == ONEDNN_CONV_WEIGHT_GRAD;
+    if (!winograd_bytes(&call->signature, g, kind, arrays->finish != NULL))
+        return TW_ERR_UNSUPPORTED;
     scratch_mark mark = scratch_save(context);
     arrays->weights = arrays->sums = scratch_take(context, winograd_weight_bytes(g, sums));
     arrays->blocks = scratch_take(context, winograd_block_bytes(context, g));
-    arrays->result = call->out[0];
-    if (!arrays->weights || !arrays->blocks) return TW_ERR_MEMORY;
-    if (kernel(context, g, arrays)) return TW_OK;
-    scratch_restore(context, mark);
-    return TW_ERR_UNSUPPORTED;
+    arrays->result = arrays->finish
+                         ? scratch_take(context, winograd_finished_bytes(context, g, kind))
+                         : call->out[0];
+    if (!arrays->weights || !arrays->blocks || !arrays->result) return TW_ERR_MEMORY;
+    tw_status status = run_winograd(context, g, kind, arrays);
+    if (status) scratch_restore(context, mark);
+    return status;
 }
 
 tw_status onednn_conv(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
-    conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
+    conv_geometry g = geometry_of(s, ONEDNN_CONV);
     if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
     winograd_arrays arrays = {.x = call->in[0], .w = call->in[1]};
-    tw_status status = by_winograd(call, &g, winograd_conv, &arrays);
+    tw_status status = by_winograd(call, &g, ONEDNN_CONV, &arrays);
     if (status != TW_ERR_UNSUPPORTED) return status;
-    job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g)};
-    j.bf16 = s->operand[0].dtype == TW_BF16;
+    job j = job_of(s, &g, ONEDNN_CONV, NULL);
     j.x = call->in[0];
     j.w = call->in[1];
     j.y = onednn_result(call);
     if (!j.y) return TW_ERR_MEMORY;
-    status = by_library(&j, ONEDNN_CONV);
+    status = by_library(&j);
     if (!status) onednn_finish(call, j.y);
     return status;
 }
 
 tw_status onednn_conv_input_grad(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
-    conv_geometry g = conv_geometry_of(s->result[0], s->operand[1], s->operand[0], s->attr);
+    conv_geometry g = geometry_of(s, ONEDNN_CONV_INPUT_GRAD);
     if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
     winograd_arrays arrays = {.dy = call->in[0], .w = call->in[1]};
-    tw_status status = by_winograd(call, &g, winograd_input_grad, &arrays);
+    tw_status status = by_winograd(call, &g, ONEDNN_CONV_INPUT_GRAD, &arrays);
     if (status != TW_ERR_UNSUPPORTED) return status;
-    job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g)};
-    j.bf16 = s->operand[0].dtype == TW_BF16;
+    job j = job_of(s, &g, ONEDNN_CONV_INPUT_GRAD, NULL);
     j.x = onednn_result(call);
     if (!j.x) return TW_ERR_MEMORY;
     j.w = call->in[1];
     j.y = call->in[0];
-    status = by_library(&j, ONEDNN_CONV_INPUT_GRAD);
+    status = by_library(&j);
     if (!status) onednn_finish(call, j.x);
     return status;
+}
+
+tw_status onednn_conv_finished(const tw_kernel_call *call, const conv_finish *finish) {
+    const tw_signature *s = &call->signature;
+    onednn_kind kind = finished_kind(s);
+    conv_geometry g = geometry_of(s, kind);
+    if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
+    const void *bias = s->n_operands > 2 ? call->in[2] : NULL;
+    bool relu = bias && has_relu(s);
+    winograd_arrays arrays = {.w = call->in[1], .bias = bias, .relu = relu, .finish = finish};
+    *(kind == ONEDNN_CONV ? &arrays.x : &arrays.dy) = call->in[0];
+    tw_status status = by_winograd(call, &g, kind, &arrays);
+    if (status != TW_ERR_UNSUPPORTED) return status;
+    job j = job_of(s, &g, kind, finish);
+    if (j.pieces == 1) return TW_ERR_UNSUPPORTED;
+    *(kind == ONEDNN_CONV ? &j.x : &j.y) = call->in[0];
+    j.w = call->in[1];
+    j.bias = bias;
+    j.relu = relu;
+    return by_library(&j);
 }
 
 /* Elements begin..end-1 of the sum of all pieces' weight gradients, left in the first. */
@@ -269,15 +372,15 @@ static void add_partials(void *argument, int64_t begin, int64_t end) {
 
 tw_status onednn_conv_weight_grad(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
-    conv_geometry g = conv_geometry_of(s->operand[0], s->result[0], s->operand[1], s->attr);
+    conv_geometry g = geometry_of(s, ONEDNN_CONV_WEIGHT_GRAD);
     if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
     winograd_arrays arrays = {.x = call->in[0], .dy = call->in[1]};
-    tw_status status = by_winograd(call, &g, winograd_weight_grad, &arrays);
+    tw_status status = by_winograd(call, &g, ONEDNN_CONV_WEIGHT_GRAD, &arrays);
     if (status != TW_ERR_UNSUPPORTED) return status;
-    job j = {.context = s->context, .g = &g, .x = call->in[0], .y = call->in[1]};
-    j.pieces = partials_of(&g, s);
-    j.bf16 = s->operand[0].dtype == TW_BF16;
-    status = prepare(&j, ONEDNN_CONV_WEIGHT_GRAD, false);
+    job j = job_of(s, &g, ONEDNN_CONV_WEIGHT_GRAD, NULL);
+    j.x = call->in[0];
+    j.y = call->in[1];
+    status = prepare(&j, false);
     if (!status) status = take_memory(&j);
     if (!status) status = run_job(&j);
     if (status) return status;
@@ -322,21 +425,21 @@ static void add_bias(void *argument, int64_t begin, int64_t end) {
 tw_status onednn_conv_bias(const tw_kernel_call *call) {
     const tw_signature *s = &call->signature;
     tw_dtype dtype = s->operand[0].dtype;
-    bool relu = s->attr[CONV_MORE].i == 1; /* activation: none, relu */
-    conv_geometry g = conv_geometry_of(s->operand[0], s->operand[1], s->result[0], s->attr);
+    bool relu = has_relu(s);
+    conv_geometry g = geometry_of(s, ONEDNN_CONV);
     tw_status status = TW_ERR_UNSUPPORTED;
     winograd_arrays arrays = {.x = call->in[0], .w = call->in[1], .bias = call->in[2]};
     arrays.relu = relu;
-    if (serves(&g, s)) status = by_winograd(call, &g, winograd_conv, &arrays);
+    if (serves(&g, s)) status = by_winograd(call, &g, ONEDNN_CONV, &arrays);
     if (status != TW_ERR_UNSUPPORTED) return status;
     if (serves(&g, s) && s->result[0].dtype == TW_F32) { /* else its bias is bf16 */
-        job j = {.context = s->context, .g = &g, .pieces = pieces_of(&g), .relu = relu};
-        j.bf16 = dtype == TW_BF16;
+        job j = job_of(s, &g, ONEDNN_CONV, NULL);
+        j.relu = relu;
         j.x = call->in[0];
         j.w = call->in[1];
         j.bias = call->in[2];
         j.y = call->out[0];
-        status = by_library(&j, ONEDNN_CONV);
+        status = by_library(&j);
     }
     if (status != TW_ERR_UNSUPPORTED || dtype == TW_BF16 || dtype == TW_F16) return status;
     conv_plain(s->context, &g, dtype, call->in[0], call->in[1], call->out[0]);

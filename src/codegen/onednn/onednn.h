@@ -9,8 +9,9 @@
 
 #include <thalweg/operator.h>
 
-#include "ops/product.h"
+#include "codegen/conv_finish.h"
 #include "ops/conv.h"
+#include "ops/product.h"
 
 /* What the overrides take of scratch memory; TW_ERR_UNSUPPORTED, without a message, where they
  * decline the call. */
@@ -25,6 +26,14 @@ tw_status onednn_conv(const tw_kernel_call *call);
 tw_status onednn_conv_input_grad(const tw_kernel_call *call);
 tw_status onednn_conv_weight_grad(const tw_kernel_call *call);
 tw_status onednn_conv_bias(const tw_kernel_call *call);
+
+/*
+ * conv, conv_bias or conv_input_grad of f32, of which each sample is finished and none is kept. Where a number is
+ * not finite samples may be finished twice, with other numbers first. TW_ERR_UNSUPPORTED, without a message,
+ * where it can't be done so.
+ */
+tw_status onednn_conv_finished(const tw_kernel_call *call, const conv_finish *finish);
+tw_status onednn_conv_finished_workspace(const tw_signature *signature, size_t *bytes);
 
 typedef enum onednn_kind {
     ONEDNN_MATMUL = 1,

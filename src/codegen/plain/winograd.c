@@ -37,6 +37,18 @@ size_t winograd_block_floats(const conv_geometry *g) {
     return (size_t)(POSITIONS * (position_step(g->in_channels) + position_step(g->out_channels)));
 }
 
+/* Samples that a block of tiles lies in, at most. */
+static int64_t window_of(int64_t batch, const int64_t out[2]) {
+    int64_t tiles = ((out[0] + 1) / 2) * ((out[1] + 1) / 2), samples = (BLOCK - 1) / tiles + 2;
+    return samples < batch ? samples : batch;
+}
+
+size_t winograd_finished_floats(const conv_geometry *g, bool input_grad) {
+    const int64_t *extent = input_grad ? g->in : g->out;
+    int64_t channels = input_grad ? g->in_channels : g->out_channels;
+    return (size_t)(window_of(g->batch, extent + 1) * extent[1] * extent[2] * channels);
+}
+
 int winograd_pieces(const conv_geometry *g) {
     return g->batch < MOST_PIECES ? (int)g->batch : MOST_PIECES;
 }
@@ -165,12 +177,19 @@ static void transform_output(const float *m, int64_t step, lanes y[2][2]) {
     }
 }
 
+/* Where results go: sample i to place i % window. */
+typedef struct destination {
+    float *result;
+    int64_t window;
+} destination;
+
 /* Gives `known` with what the tile says of it. */
-static lanes write_tile(const job *j, int64_t tile, const float *m, lanes known) {
+static lanes write_tile(const job *j, const destination *all, int64_t tile, const float *m,
+                        lanes known) {
     const tiling *t = &j->tiling;
     int64_t x = tile % t->tiles[1] * 2, y = tile / t->tiles[1] % t->tiles[0] * 2;
-    int64_t sample = tile / (t->tiles[0] * t->tiles[1]);
-    float *to = j->arrays->result + ((sample * t->out[0] + y) * t->out[1] + x) * j->out;
+    int64_t sample = tile / (t->tiles[0] * t->tiles[1]) % all->window;
+    float *to = all->result + ((sample * t->out[0] + y) * t->out[1] + x) * j->out;
     bool low = y + 1 < t->out[0], right = x + 1 < t->out[1];
     for (int64_t c = 0; c < j->out; c += LANES) {
         lanes at[2][2];
@@ -188,26 +207,64 @@ static lanes write_tile(const job *j, int64_t tile, const float *m, lanes known)
     return known;
 }
 
-static void run_blocks(void *argument, int64_t begin, int64_t end) {
-    job *j = argument;
-    int slot = atomic_fetch_add(&j->slots, 1);
+/* A block of tiles at most; false where a number is not finite. */
+static bool run_block(const job *j, int slot, int64_t first, int64_t count, const destination *to) {
     float *v = j->arrays->blocks + slot * j->block_floats;
     float *m = v + POSITIONS * position_step(j->in);
     lanes known = {0};
+    transform_inputs(&j->tiling, j->x, first, count, v);
+    multiply(j, (count + ROW_STEP - 1) / ROW_STEP * ROW_STEP, v, m);
+    for (int64_t i = 0; i < count; i++) known = write_tile(j, to, first + i, m + i * j->out, known);
+    return all_finite(known);
+}
+
+static void run_blocks(void *argument, int64_t begin, int64_t end) {
+    job *j = argument;
+    const destination to = {j->arrays->result, j->tiling.batch};
+    int slot = atomic_fetch_add(&j->slots, 1);
     for (int64_t block = begin; block < end; block++) {
         int64_t first = block * BLOCK, left = j->tiling.count - first;
-        int64_t count = left < BLOCK ? left : BLOCK;
-        transform_inputs(&j->tiling, j->x, first, count, v);
-        multiply(j, (count + ROW_STEP - 1) / ROW_STEP * ROW_STEP, v, m);
-        for (int64_t i = 0; i < count; i++) known = write_tile(j, first + i, m + i * j->out, known);
+        if (!run_block(j, slot, first, left < BLOCK ? left : BLOCK, &to))
+            atomic_store(&j->infinite, 1);
     }
-    if (!all_finite(known)) atomic_store(&j->infinite, 1);
+}
+
+/* Those that lie side by side at a time. */
+static void finish_samples(const job *j, int64_t first, int64_t end, const destination *from) {
+    const conv_finish *finish = j->arrays->finish;
+    int64_t sample = j->tiling.out[0] * j->tiling.out[1] * j->out, count;
+    for (; first < end; first += count) {
+        int64_t place = first % from->window;
+        count = end - first < from->window - place ? end - first : from->window - place;
+        finish->take(finish->state, first, count, from->result + place * sample);
+    }
+}
+
+/* Samples begin..end-1 go to the thread's own memory, and are finished as soon as they are whole. */
+static void run_finished(void *argument, int64_t begin, int64_t end) {
+    job *j = argument;
+    const tiling *t = &j->tiling;
+    int slot = atomic_fetch_add(&j->slots, 1);
+    int64_t tiles = t->tiles[0] * t->tiles[1], last = end * tiles, count;
+    destination to = {j->arrays->result, window_of(t->batch, t->out)};
+    to.result += slot * to.window * t->out[0] * t->out[1] * j->out;
+    for (int64_t first = begin * tiles; first < last && !atomic_load(&j->infinite);
+         first += count) {
+        count = last - first < BLOCK ? last - first : BLOCK;
+        if (run_block(j, slot, first, count, &to))
+            finish_samples(j, first / tiles, (first + count) / tiles, &to);
+        else
+            atomic_store(&j->infinite, 1);
+    }
 }
 
 static bool run(tw_context *context, const conv_geometry *g, job *j) {
     j->block_floats = (int64_t)winograd_block_floats(g);
     tw_parallel_for(context, j->turned ? j->out : j->in, LANES, transform_weights, j);
-    tw_parallel_for(context, (j->tiling.count + BLOCK - 1) / BLOCK, 1, run_blocks, j);
+    if (j->arrays->finish)
+        tw_parallel_for(context, g->batch, 1, run_finished, j);
+    else
+        tw_parallel_for(context, (j->tiling.count + BLOCK - 1) / BLOCK, 1, run_blocks, j);
     return !atomic_load(&j->infinite);
 }
 

@@ -6,6 +6,7 @@
 #ifndef CODEGEN_PLAIN_WINOGRAD_H
 #define CODEGEN_PLAIN_WINOGRAD_H
 
+#include "codegen/conv_finish.h"
 #include "ops/conv.h"
 
 /* Whether the machine has vectors wide enough for this, and the geometry is of this kind. */
@@ -19,17 +20,20 @@ bool winograd_serves_weights(const conv_geometry *g);
  */
 size_t winograd_weight_floats(const conv_geometry *g);
 size_t winograd_block_floats(const conv_geometry *g);
+/* ... and of the samples that a thread finishes at a time, of y or of dx. */
+size_t winograd_finished_floats(const conv_geometry *g, bool input_grad);
 int winograd_pieces(const conv_geometry *g);
 
 /*
  * The memory and the arrays of a call. Each call is false where a result is not finite. A tile
  * mixes its numbers, so an infinity spreads to neighbours that the direct sums keep apart from it:
- * the caller then takes the direct form.
+ * the caller then takes the direct form, and finishes all samples again.
  */
 typedef struct winograd_arrays {
     const float *x, *w, *bias, *dy; /* bias: may be NULL */
-    float *result;
-    bool relu;                      /* of what winograd_conv gives */
+    float *result;                  /* with `finish`: winograd_finished_floats for each thread */
+    const conv_finish *finish; /* of winograd_conv and winograd_input_grad; NULL: all is kept */
+    bool relu;                 /* of what winograd_conv gives */
     float *weights, *blocks, *sums; /* sums: winograd_pieces of winograd_weight_floats */
 } winograd_arrays;
 
