@@ -1,21 +1,21 @@
 /*
- * What this machine can do at best: fused multiply-adds in f32 a second, and bytes moved a second
- * by a copy, for working sets from cache to memory: the better of the C library's copy and one that
- * writes past the caches, both in huge pages. bench/compare makes the floor from it.
+ * What this machine can do at best: fused multiply-adds in f32, and bytes moved by a copy, for
+ * working sets from cache to memory: by the C library's copy and by one that writes past the
+ * caches in turn, both in huge pages. bench/compare makes the floor from the fastest steps.
  *
- * usage: bench_floor THREADS
- * prints "flops RATE", then "bandwidth BYTES RATE" for growing BYTES (read and written).
+ * bench_floor THREADS speaks the protocol of harness.h; its cases are flops and copy:BYTES for growing
+ * BYTES (read and written).
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #ifdef __AVX512F__
 #include <immintrin.h>
 #endif
 
 #include "base/parallel.h"
+#include "harness.h"
 
 #ifdef __AVX512F__
 enum { LANES = 16 };
@@ -23,15 +23,10 @@ enum { LANES = 16 };
 enum { LANES = 8 };
 #endif
 /* Enough of them to hide the latency of the multiply-add, few enough for the registers. */
-enum { CHAINS = 12, FMA_LOOPS = 4000000, TRIES = 5 };
-static const double LEAST_SECONDS = 0.5; /* of tries: a neighbour's burst passes */
+enum { CHAINS = 12, FMA_LOOPS = 400000, MOST_SIZES = 16 };
+static const size_t LEAST_BYTES = (size_t)64 << 10, MOST_BYTES = (size_t)256 << 20;
+static const double STEP_BYTES = 256e6; /* that a step moves, if not all of a larger size */
 typedef float lanes __attribute__((vector_size(LANES * 4)));
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* argument: a float per thread that keeps the result alive. */
 static void multiply_add(void *argument, int64_t begin, int64_t end) {
@@ -53,6 +48,9 @@ typedef struct copying {
     char *from, *to;
     size_t part; /* bytes that a thread reads; it writes as many */
     int64_t times;
+    tw_context *context;
+    int threads;
+    bool streams; /* the next step */
 } copying;
 
 static void copy(void *argument, int64_t begin, int64_t end) {
@@ -92,44 +90,54 @@ static char *huge_pages(size_t bytes) {
     return memory;
 }
 
-/* Best of many tries: a floor is what the machine can do, not what it does on average. */
-static double best_time(tw_context *context, int threads, parallel_body body, void *argument) {
-    double best = 1e300, first = now();
-    for (int i = 0; i < TRIES || now() - first < LEAST_SECONDS; i++) {
-        double start = now();
-        tw_parallel_for(context, threads, 1, body, argument);
-        double seconds = now() - start;
-        if (seconds < best) best = seconds;
-    }
-    return best;
+static bool step_copy(void *argument) {
+    copying *c = argument;
+    c->streams = !c->streams;
+    tw_parallel_for(c->context, c->threads, 1, c->streams ? stream : copy, c);
+    return true;
+}
+
+typedef struct multiplying {
+    tw_context *context;
+    int threads;
+    float *kept;
+} multiplying;
+
+static bool step_multiply(void *argument) {
+    const multiplying *m = argument;
+    tw_parallel_for(m->context, m->threads, 1, multiply_add, m->kept);
+    return true;
 }
 
 int main(int argc, char **argv) {
-    int threads = argc > 1 ? atoi(argv[1]) : 0;
+    int threads = argc > 1 ? atoi(argv[1]) : 0, n = 0;
     if (threads < 1 || threads > 1024) {
         fprintf(stderr, "usage: bench_floor THREADS\n");
         return 2;
     }
-    const size_t largest = (size_t)256 << 20;
     tw_context *context = tw_context_new(&(tw_context_opts){.threads = threads});
-    float *kept = calloc((size_t)threads, sizeof *kept);
-    copying c = {.from = huge_pages(largest), .to = huge_pages(largest)};
-    if (!context || !kept || !c.from || !c.to) return 1;
+    multiplying m = {context, threads, calloc((size_t)threads, sizeof *m.kept)};
+    char *from = huge_pages(MOST_BYTES / 2), *to = huge_pages(MOST_BYTES / 2);
+    if (!context || !m.kept || !from || !to) return 1;
 
-    double seconds = best_time(context, threads, multiply_add, kept);
-    printf("flops %.6g\n", 2.0 * LANES * CHAINS * FMA_LOOPS * threads / seconds);
-    for (size_t bytes = (size_t)64 << 10; bytes <= largest; bytes *= 4) {
-        c.part = bytes / 2 / (size_t)threads / 64 * 64;
-        c.times = (int64_t)(((size_t)512 << 20) / bytes);
-        seconds = best_time(context, threads, copy, &c);
-        double streamed = best_time(context, threads, stream, &c);
-        if (streamed < seconds) seconds = streamed;
-        double moved = 2.0 * (double)c.part * threads * (double)c.times;
-        printf("bandwidth %zu %.6g\n", bytes, moved / seconds);
+    copying c[MOST_SIZES];
+    char name[MOST_SIZES][32];
+    harness_case cases[MOST_SIZES + 1];
+    printf("case flops\noperator flops %.0f 0\n", 2.0 * LANES * CHAINS * FMA_LOOPS * threads);
+    for (size_t bytes = LEAST_BYTES; bytes <= MOST_BYTES; bytes *= 2, n++) {
+        c[n] = (copying){.from = from, .to = to, .context = context, .threads = threads};
+        c[n].part = bytes / 2 / (size_t)threads / 64 * 64;
+        c[n].times = 1 + (int64_t)(STEP_BYTES / (double)bytes);
+        snprintf(name[n], sizeof name[n], "copy:%zu", bytes);
+        printf("case %s\noperator copy 0 %.0f\n", name[n],
+               2.0 * (double)c[n].part * threads * (double)c[n].times);
+        cases[n] = (harness_case){name[n], step_copy, &c[n]};
     }
-    free(kept);
-    free(c.from);
-    free(c.to);
+    cases[n] = (harness_case){"flops", step_multiply, &m};
+    bool good = harness_serve(n + 1, cases);
+    free(m.kept);
+    free(from);
+    free(to);
     tw_context_free(context);
-    return 0;
+    return good ? 0 : 1;
 }

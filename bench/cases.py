@@ -29,7 +29,9 @@ def training(model, about):
         ours = Side("Thalweg", [program, model, "run", file, options.threads])
         sides = [ours, *peers("training", [model, file, options.threads], options.threads, PEERS)]
         compare_checks(sides, LOSS_TOLERANCE)
-        rounds(sides, model, count, seconds)
+        floor = Floor(options.build / "bench", options.threads)
+        rounds(sides, model, count, seconds, floor)
+        floor.side.end()
         losses = " ".join(f"{loss:.4f}" for loss in ours.checks[model])
         lines = [f"losses agree within {LOSS_TOLERANCE}: {losses}",
                  f"{count} interleaved rounds of {seconds} s each, {about}, f32; "
@@ -39,8 +41,6 @@ def training(model, about):
             times = side.seconds[model]
             lines.append(f"  {side.name:16} {side.median(model) * 1e3:8.3f} ms "
                          f"({min(times) * 1e3:.3f} to {max(times) * 1e3:.3f})")
-        # With no other side's threads left to spin on the cores.
-        floor = Floor(options.build / "bench", options.threads)
         least = floor.below(model, sides)
         lines.append(f"  {'floor':16} {least * 1e3:8.3f} ms ({floor})")
         ratio = ours.median(model) / min(side.median(model) for side in sides[1:])
@@ -57,11 +57,11 @@ def operators(title, names, sides_of, count, seconds, tolerance=1e-4):
         ours = Side("Thalweg", [bench / "bench_operators", options.threads, *names])
         sides = [ours, *sides_of(options, list(names))]
         compare_checks(sides, tolerance)
-        for name in names:
-            rounds(sides, name, turns, length)
-        for side in sides:
-            side.end()
         floor = Floor(bench, options.threads)
+        for name in names:
+            rounds(sides, name, turns, length, floor)
+        for side in (*sides, floor.side):
+            side.end()
         lines = [f"results agree within {tolerance}; {turns} interleaved rounds of {length} s each, "
                  "f32; median in ms (half of the distance from fastest to slowest round):",
                  f"{title:22}" + "".join(f"{side.name:>20}" for side in sides) + f"{'floor':>10}"]

@@ -5,6 +5,7 @@
  * standard input:
  *
  *     time NAME SECONDS    does steps of the case for so long: "seconds MEDIAN"
+ *     best NAME SECONDS    the same: "seconds FASTEST"
  *     memory               "peak_bytes N", the most memory that the process has had
  */
 #ifndef BENCH_HARNESS_H

@@ -102,51 +102,63 @@ def compare_checks(sides, tolerance):
                              "nothing was timed")
 
 
-def rounds(sides, case, count, seconds):
+def rounds(sides, case, count, seconds, floor=None):
     """Interleaved; the first is not counted, it warms up."""
     for side in sides:
         side.ask("time", case, seconds / 2)
     for _ in range(count):
         for side in sides:
             side.time(case, seconds)
+        if floor:
+            floor.measure(case, sides[0].operators[case])
 
 
 class Floor:
-    """Seconds below which no sequence of operators gets on this machine."""
+    """Seconds below which no sequence of operators gets on this machine. What it can do is measured in the same
+    rounds as the sides: on a shared host memory is twice as fast for some seconds as for others."""
+
+    SECONDS = 0.04  # of each measurement, which is the fastest of its steps
 
     def __init__(self, bench, threads):
-        self.command, self.rate, self.table = (bench / "bench_floor", threads), 0.0, {}
-        self.measure()
+        self.side = Side("floor", [bench / "bench_floor", threads])
+        self.sizes = sorted(int(name.partition(":")[2]) for name in self.side.operators if ":" in name)
+        self.taken = {}  # of a case: for each of ours, the seconds of its rounds
 
-    def measure(self):
-        """Keeps the best of all measurements: a floor is what the machine can do."""
-        for line in run(*self.command).splitlines():
-            word, *numbers = (float(word) if i else word for i, word in enumerate(line.split()))
-            if word == "flops":
-                self.rate = max(self.rate, numbers[0])
-            else:
-                self.table[numbers[0]] = max(self.table.get(numbers[0], 0), numbers[1])
+    def copy_of(self, size):
+        """The nearest measured size that is not larger, so that the floor is no excuse."""
+        return f"copy:{max([at for at in self.sizes if at <= size] or self.sizes[:1])}"
+
+    def measure(self, case, operators):
+        taken = self.taken.setdefault(case, {})
+        for own in sorted({"flops", *(self.copy_of(size) for _, _, size in operators)}):
+            taken.setdefault(own, []).append(self.side.ask("best", own, self.SECONDS))
+
+    def rate(self, own, seconds):
+        (_, flops, size), = self.side.operators[own]
+        return (flops or size) / seconds
 
     def __str__(self):
-        return f"{self.rate / 1e9:.0f} GFLOP/s, {self.table[max(self.table)] / 1e9:.1f} GB/s from memory"
+        """Of all cases the fastest."""
+        fastest = {}
+        for taken in self.taken.values():
+            for own, seconds in taken.items():
+                fastest[own] = max(fastest.get(own, 0), self.rate(own, min(seconds)))
+        largest = max((own for own in fastest if own != "flops"), key=lambda own: int(own[5:]))
+        return (f"{fastest['flops'] / 1e9:.0f} GFLOP/s, {fastest[largest] / 1e9:.1f} GB/s at "
+                f"{int(largest[5:]) >> 10} KiB")
 
-    def seconds(self, operators):
-        total = 0.0
-        for _, flops, size in operators:
-            # The nearest measured size that is not larger, so that the floor is no excuse.
-            fit = [at for at in self.table if at <= size] or [min(self.table)]
-            total += max(flops / self.rate, size / self.table[max(fit)])
-        return total
+    def seconds(self, case, operators, of_rounds):
+        rates = {own: self.rate(own, of_rounds(seconds)) for own, seconds in self.taken[case].items()}
+        return sum(max(flops / rates["flops"], size / rates[self.copy_of(size)])
+                   for _, flops, size in operators)
 
     def below(self, case, sides):
-        """The floor of a case, checked: nobody gets below it on a quiet machine."""
-        best = min(side.median(case) for side in sides)
+        """The floor of a case, as the rounds' median has it; where somebody is faster, by the fastest round, which
+        nobody gets below on a quiet machine."""
         operators = sides[0].operators[case]
-        for _ in range(3):
-            if self.seconds(operators) <= best:
-                return self.seconds(operators)
-            self.measure()
-        floor = self.seconds(operators)
+        floor = self.seconds(case, operators, statistics.median)
+        if floor > min(side.median(case) for side in sides):
+            floor = self.seconds(case, operators, min)
         if floor > sides[0].median(case):
             sys.exit(f"{case}: the floor, {floor * 1e3:.4f} ms, is above our time, "
                      f"{sides[0].median(case) * 1e3:.4f} ms: something else used the machine while "

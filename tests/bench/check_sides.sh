@@ -31,6 +31,11 @@ awk '$1 == "case" { name = $2; n = 0 } $1 == "check" { n++
          if (name ~ /^gelu/ && n == 1 && !($2 < 0 && $2 > -2e-4)) bad = 1 }
      END { exit bad }' "$work/expressions" || fail "$(cat "$work/expressions")"
 
+# --- The floor: a rate of multiply-adds, and of copies from 64 KiB to 256 MiB.
+printf 'best flops 0.001\nbest copy:65536 0.001\nbest copy:268435456 0.001\n' | "$build/bench/bench_floor" 2 > "$work/floor"
+awk '$1 == "case" { cases++ } $1 == "operator" { work += $3 + $4 > 1e6 } $1 == "seconds" { timed += $2 > 0 }
+     END { exit !(cases == 14 && work == 14 && timed == 3) }' "$work/floor" || fail "floor: $(cat "$work/floor")"
+
 # --- What is not known is refused.
 ! "$build/bench/bench_operators" 1 s:8 < /dev/null > /dev/null 2>&1 || fail "case s:8 was taken"
 ! echo nonsense | "$build/bench/bench_operators" 1 silu:8 > /dev/null 2>&1 || fail "nonsense was taken"
