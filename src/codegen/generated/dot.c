@@ -53,9 +53,6 @@ static int64_t batch_offset(const matrix_product *m, const int64_t *stride, int6
     return offset + (m->rank > 2 ? number * stride[0] : 0);
 }
 
-/* By 1 without a division, which takes as long as a tile of a small product. */
-static int64_t quotient(int64_t number, int64_t by) { return by == 1 ? number : number / by; }
-
 /* The arguments for matrix b, at its first panel. */
 static dot_arguments matrix_arguments(const job *j, int64_t b) {
     const dot_plan *plan = j->plan;
@@ -130,8 +127,15 @@ static void fill_turned(const dot_plan *plan, const dot_arguments *a, float *to)
     plan->turner(&turned, 0, (plan->depth + plan->lanes - 1) / plan->lanes);
 }
 
+/* What a walk over panels moves. */
+typedef struct origin {
+    const float *x, *w;
+    float *y;
+    int64_t depth, w_step, first_fetch;
+} origin;
+
 /* From panel p, where `at` stands, to panel i of its group. */
-static void use_panel(const dot_plan *plan, const dot_arguments *at, int64_t p, int64_t i,
+static void use_panel(const dot_plan *plan, const origin *at, int64_t p, int64_t i,
                       dot_arguments *a) {
     a->x = at->x;
     a->w = at->w;
@@ -198,19 +202,22 @@ static int64_t lines_of(const job *j, int64_t b, int64_t p, int64_t first, int64
     return j->finish->fetch(j->finish->state, &at, line, (int)most);
 }
 
-/* Blocks first..first+count-1 of panels p..end-1; `at` stands at the first of them. */
-static void run_panels(const dot_plan *plan, const dot_arguments *at, int64_t p, int64_t end,
+/* Blocks first..first+count-1 of panels p..end-1; `a` stands at the first of them, and does so again after. What it
+ * has was just written: to read it as a whole, for a copy, would wait for that. */
+static void run_panels(const dot_plan *plan, dot_arguments *a, int64_t p, int64_t end,
                        int64_t first, int64_t count) {
-    dot_arguments a = *at;
+    const origin at = {a->x, a->w, a->y, a->depth, a->w_step, a->first_fetch};
     for (int64_t slice = 0; slice < plan->slices.count; slice++)
         for (int64_t i = p; i < end; i++) {
-            use_panel(plan, at, p, i, &a);
+            use_panel(plan, &at, p, i, a);
             int64_t depth = slice * plan->slices.step;
-            a.x += depth * a.x_depth;
-            a.w += depth * a.w_step;
-            a.depth = least(plan->slices.step, plan->depth - depth);
-            run_blocks(plan, &a, i == plan->panels.count - 1, slice > 0, first, count);
+            a->x += depth * a->x_depth;
+            a->w += depth * a->w_step;
+            a->depth = least(plan->slices.step, plan->depth - depth);
+            run_blocks(plan, a, i == plan->panels.count - 1, slice > 0, first, count);
         }
+    a->x = at.x, a->w = at.w, a->y = at.y;
+    a->depth = at.depth, a->w_step = at.w_step, a->first_fetch = at.first_fetch;
 }
 
 /* Blocks first..first+count-1 of a group's panels, each few finished as soon as they are there; `at` stands at its
@@ -329,17 +336,26 @@ static void run_group(const job *j, float *panel, held_panel *held, int64_t b, i
         run_panels(plan, &a, p, end, first, each);
 }
 
-/* Units from one on, as far as they lie in the same panels; gives how many. */
-static int64_t run_units(const job *j, float *panel, held_panel *held, int64_t unit, int64_t most) {
+/* The block that a part of a strip begins with. A division takes as long as a tile of a small product. */
+static int64_t part_begin(const dot_plan *plan, int64_t part) {
+    if (part == 0 || part == plan->parts) return part ? plan->blocks.count : 0;
+    return part * plan->blocks.count / plan->parts;
+}
+
+/* Units begin..end-1 of a product, as many at a time as lie in the same panels. */
+static void run_units(const job *j, float *panel, held_panel *held, int64_t begin, int64_t end) {
     const dot_plan *plan = j->plan;
-    int64_t strip = quotient(unit, plan->parts), part = unit - strip * plan->parts;
-    int64_t b = quotient(strip, plan->strips), group = strip - b * plan->strips;
-    int64_t count = least(most, plan->parts - part);
-    int64_t first = quotient(part * plan->blocks.count, plan->parts);
-    int64_t end = quotient((part + count) * plan->blocks.count, plan->parts);
-    int64_t last = plan->across ? plan->groups.count : group + 1;
-    for (; group < last; group++) run_group(j, panel, held, b, group, first, end - first);
-    return count;
+    int64_t strip = begin / plan->parts, part = begin - strip * plan->parts;
+    int64_t b = strip / plan->strips, group = strip - b * plan->strips;
+    for (int64_t left = end - begin, count; left > 0; left -= count, part = 0) {
+        count = least(left, plan->parts - part);
+        int64_t first = part_begin(plan, part), blocks = part_begin(plan, part + count) - first;
+        int64_t last = plan->across ? plan->groups.count : group + 1;
+        for (int64_t i = group; i < last; i++) run_group(j, panel, held, b, i, first, blocks);
+        if (++group < plan->strips) continue;
+        group = 0;
+        b++;
+    }
 }
 
 /* The first unit past so much of the work. */
@@ -372,8 +388,9 @@ static void run_share(const jobs *all, share *it, float *panel, held_panel *held
         const job *j = all->n == 1 ? &all->one : all->at;
         for (int64_t before = 0; unit < stop;) {
             for (; unit - before >= j->plan->units; j++) before += j->plan->units;
-            int64_t most = least(stop, before + j->plan->units) - unit;
-            unit += run_units(j, panel, held, unit - before, most);
+            int64_t end = least(stop, before + j->plan->units);
+            run_units(j, panel, held, unit - before, end - before);
+            unit = end;
         }
     }
 }
