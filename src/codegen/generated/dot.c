@@ -18,13 +18,15 @@
 enum {
     GRAIN = 40000, /* operations that are worth a thread */
     CALL = 100000, /* ... that are worth a look at who does what */
+    LASTING =
+        50000000, /* ... of a share that others may help with, which takes lines from core to core */
     MOST_SHARES = 128,
     FETCHES = 512 /* lines of a tile */
 };
 
 typedef dot_task job; /* x and w as the kernels see them */
 
-/* The units of all products that a thread does first; who is done goes on with those of the others. */
+/* The units of all products that a thread does first; who is done goes on with those of the others, if they last. */
 typedef struct share {
     _Alignas(64) atomic_llong next; /* a line of its own: most are taken by one thread alone */
     int64_t end;
@@ -35,6 +37,7 @@ typedef struct jobs {
     const job *at;
     job one; /* `at` of one: a worker reads it together with the rest */
     int n, shares;
+    bool fixed;          /* the shares are not cut further */
     int64_t units, some; /* taken at a time */
     double work;
     size_t scratch_floats; /* the most of any */
@@ -371,11 +374,27 @@ static int64_t unit_at(const jobs *all, double work) {
     return before;
 }
 
+/* The first unit of share i, or past the last share's. */
+static int64_t share_begin(const jobs *all, int64_t i) {
+    if (i == 0) return 0;
+    return i == all->shares ? all->units : unit_at(all, all->work * (double)i / all->shares);
+}
+
 static void share_out(jobs *all) {
     for (int i = 0; i < all->shares; i++) {
-        double end = all->work * (i + 1) / all->shares;
-        all->share[i].end = i + 1 == all->shares ? all->units : unit_at(all, end);
-        atomic_init(&all->share[i].next, i ? all->share[i - 1].end : 0);
+        all->share[i].end = share_begin(all, i + 1);
+        atomic_init(&all->share[i].next, share_begin(all, i));
+    }
+}
+
+/* Units of all products. */
+static void run_range(const jobs *all, int64_t unit, int64_t stop, float *panel, held_panel *held) {
+    const job *j = all->n == 1 ? &all->one : all->at;
+    for (int64_t before = 0; unit < stop;) {
+        for (; unit - before >= j->plan->units; j++) before += j->plan->units;
+        int64_t end = least(stop, before + j->plan->units);
+        run_units(j, panel, held, unit - before, end - before);
+        unit = end;
     }
 }
 
@@ -384,14 +403,8 @@ static void run_share(const jobs *all, share *it, float *panel, held_panel *held
     int64_t left;
     while ((left = it->end - atomic_load_explicit(&it->next, memory_order_relaxed)) > 0) {
         int64_t some = least((left + 1) / 2, all->some);
-        int64_t unit = atomic_fetch_add(&it->next, some), stop = least(unit + some, it->end);
-        const job *j = all->n == 1 ? &all->one : all->at;
-        for (int64_t before = 0; unit < stop;) {
-            for (; unit - before >= j->plan->units; j++) before += j->plan->units;
-            int64_t end = least(stop, before + j->plan->units);
-            run_units(j, panel, held, unit - before, end - before);
-            unit = end;
-        }
+        int64_t unit = atomic_fetch_add(&it->next, some);
+        run_range(all, unit, least(unit + some, it->end), panel, held);
     }
 }
 
@@ -403,9 +416,14 @@ static void run_shares(void *argument, int64_t begin, int64_t end) {
     float *panel = NULL;
     if (all->scratch_floats)
         panel = all->scratch + (size_t)atomic_fetch_add(&all->slots, 1) * all->scratch_floats;
-    for (int64_t own = begin; own < end; own++)
+    for (int64_t own = begin; own < end; own++) {
+        if (all->fixed) {
+            run_range(all, share_begin(all, own), share_begin(all, own + 1), panel, &held);
+            continue;
+        }
         for (int i = 0; i < all->shares; i++)
             run_share(all, &all->share[(own + i) % all->shares], panel, &held);
+    }
 }
 
 /* A panel for each thread. */
@@ -439,7 +457,8 @@ static tw_status run(tw_context *context, int n, const job *at) {
     all.some = all.units / all.shares / DOT_UNITS + 1;
     int64_t worthwhile = (int64_t)(CALL * (double)all.units / all.work);
     if (all.some < worthwhile) all.some = worthwhile;
-    share_out(&all);
+    all.fixed = all.work < (double)all.shares * LASTING;
+    if (!all.fixed) share_out(&all);
     tw_parallel_for(context, all.shares, 1, run_shares, &all);
     scratch_restore(context, mark);
     return TW_OK;
