@@ -49,25 +49,31 @@ static int most_rows(const machine_target *target, int64_t width) {
     return target->vector_registers >= 32 ? many[width] : few[width];
 }
 
-/* Cycles of a tile for one depth, about: multiply-adds, loads (spread ones are half the work), or the
- * wait for sums; and what a tile costs besides, spread over the depth. */
+/* Half cycles of a tile for one depth, about: multiply-adds, loads, or the wait for sums; and what a tile
+ * costs besides, spread over the depth. */
 static double tile_cost(int64_t rows, int64_t width, int64_t depth) {
     dot_form form = {.kind = DOT_OUTER, .rows = (int)rows, .width = (int)width};
-    double sums = (double)(rows * width), loads = (double)width + 0.5 * (double)rows;
+    double sums = (double)(rows * width), loads = (double)(width + rows);
     double wait = 4.0 / dot_chains(&form), most = sums > loads ? sums : loads;
     if (wait > most) most = wait;
     return most + 0.5 + (12 + 1.5 * sums) / (double)depth;
 }
 
-static double tiles_cost(const division *panels, const division *blocks, int64_t depth) {
-    double cost = 0;
-    for (int last = 0; last < 2; last++) {
-        double count = last ? 1 : (double)(panels->count - 1);
-        int64_t wide = last ? panels->last : panels->step;
-        cost += count * ((double)(blocks->count - 1) * tile_cost(blocks->step, wide, depth) +
-                         tile_cost(blocks->last, wide, depth));
-    }
-    return cost;
+static double panel_cost(int64_t width, const division *blocks, int64_t depth) {
+    return (double)(blocks->count - 1) * tile_cost(blocks->step, width, depth) +
+           tile_cost(blocks->last, width, depth);
+}
+
+/* Of two threads the first has half of the tiles, rounded up, and only the other the narrow panel at the end: as long as
+ * that takes. Of a batch both have narrow ones. */
+static double tiles_cost(const division *panels, const division *blocks, int64_t depth,
+                         int64_t batch) {
+    double usual = panel_cost(panels->step, blocks, depth);
+    double all = (double)(panels->count - 1) * usual + panel_cost(panels->last, blocks, depth);
+    double tiles = (double)(batch * panels->count * blocks->count), more = ceil(tiles / 2);
+    if (batch > 1) return all * 2 * more / tiles;
+    double longer = 2 * more / (double)blocks->count * usual;
+    return all > longer ? all : longer;
 }
 
 static void choose_outer(dot_plan *plan) {
@@ -78,10 +84,7 @@ static void choose_outer(dot_plan *plan) {
         division panels = divide(vectors, width);
         int most = most_rows(plan->target, panels.step);
         division blocks = divide(plan->rows, shallow && most > FEW_ROWS ? FEW_ROWS : most);
-        double cost = vectors > 1 ? tiles_cost(&panels, &blocks, plan->depth) : 0;
-        /* Of an odd number of tiles one thread of two has one more. */
-        double tiles = (double)(plan->batch * panels.count * blocks.count);
-        if (fmod(tiles, 2) != 0) cost *= (tiles + 1) / tiles;
+        double cost = vectors > 1 ? tiles_cost(&panels, &blocks, plan->depth, plan->batch) : 0;
         if (width > 1 && cost >= least) continue;
         least = cost;
         plan->panels = panels;
