@@ -190,7 +190,8 @@ static void choose_groups(dot_plan *plan) {
 
 static void choose_units(dot_plan *plan) {
     /* Of two panels each thread would have one, and fetch ahead into the other's results. */
-    plan->across = plan->kind == DOT_OUTER && !plan->scratch_floats && plan->groups.count == 2;
+    plan->across = plan->kind == DOT_OUTER && !plan->scratch_floats && plan->groups.count == 2 &&
+                   plan->blocks.count > 1;
     plan->strips = plan->across ? 1 : plan->groups.count;
     int64_t strips = plan->batch * plan->strips, parts = (DOT_UNITS + strips - 1) / strips;
     double most = operations_of(plan) / (double)plan->strips / UNIT;
