@@ -130,6 +130,7 @@ class Floor:
 
     def measure(self, case, operators):
         taken = self.taken.setdefault(case, {})
+        self.side.ask("best", "flops", self.SECONDS)  # until no other side's threads look for work
         for own in sorted({"flops", *(self.copy_of(size) for _, _, size in operators)}):
             taken.setdefault(own, []).append(self.side.ask("best", own, self.SECONDS))
 
@@ -147,18 +148,14 @@ class Floor:
         return (f"{fastest['flops'] / 1e9:.0f} GFLOP/s, {fastest[largest] / 1e9:.1f} GB/s at "
                 f"{int(largest[5:]) >> 10} KiB")
 
-    def seconds(self, case, operators, of_rounds):
-        rates = {own: self.rate(own, of_rounds(seconds)) for own, seconds in self.taken[case].items()}
+    def seconds(self, case, operators):
+        rates = {own: self.rate(own, min(seconds)) for own, seconds in self.taken[case].items()}
         return sum(max(flops / rates["flops"], size / rates[self.copy_of(size)])
                    for _, flops, size in operators)
 
     def below(self, case, sides):
-        """The floor of a case, as the rounds' median has it; where somebody is faster, by the fastest round, which
-        nobody gets below on a quiet machine."""
-        operators = sides[0].operators[case]
-        floor = self.seconds(case, operators, statistics.median)
-        if floor > min(side.median(case) for side in sides):
-            floor = self.seconds(case, operators, min)
+        """The floor of a case, by the fastest of its rounds, checked: we aren't below it."""
+        floor = self.seconds(case, sides[0].operators[case])
         if floor > sides[0].median(case):
             sys.exit(f"{case}: the floor, {floor * 1e3:.4f} ms, is above our time, "
                      f"{sides[0].median(case) * 1e3:.4f} ms: something else used the machine while "

@@ -4,7 +4,9 @@
 
 #include <stdint.h>
 
-enum { CONV_FINISH_BYTES = 512 << 10 }; /* of a thread's block: it stays in a core's own cache */
+enum {
+    CONV_FINISH_BYTES = 512 << 10
+}; /* of a piece, about, that is finished: it stays in a core's own cache */
 
 /* take: samples first.. are in y, a thread's own memory. From several threads at a time, in any order. */
 typedef struct conv_finish {

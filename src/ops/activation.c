@@ -96,14 +96,12 @@ static const tw_operator op_gelu_tanh = {
     .samples = smooth_samples,
 };
 
-/* silu, also called swish: by e^-|x|, which does not overflow; one rounding less than x sigmoid(x). */
+/* silu, also called swish */
 
 static void silu_body(tw_graph *graph, const tw_signature *signature, const tw_value *in,
                       tw_value *out) {
     if (refused(graph, signature)) return;
-    tw_value x = in[0], t = tw_exp(tw_neg(tw_abs(x)));
-    tw_value below = tw_compare(TW_LT, x, tw_literal(x, 0));
-    out[0] = tw_div(tw_select(below, tw_mul(x, t), x), tw_shift(t, 1));
+    out[0] = tw_mul(in[0], tw_sigmoid(in[0]));
 }
 
 /* dy/dx = s (1 + x (1 - s)), s = sigmoid(x) */

@@ -359,9 +359,9 @@ static bool is_assigned(const clusters *c, uint32_t value) {
 /* A variable's next value takes the place of the present one only where nothing can fail, as a convolution can;
  * for open extents it is not known how the product will be computed. */
 static bool may_assign(const clusters *c, const node *product, const cluster *reader) {
-    bool known = node_is(product, "dot");
-    for (int k = 0; known && k < 2; k++) known = shape_known(shape_of(c, product->operand[k]));
-    for (uint32_t i = reader->first; !known && i != NO_NODE; i = c->next[i])
+    bool sure = node_is(product, "dot");
+    for (int k = 0; sure && k < 2; k++) sure = shape_known(shape_of(c, product->operand[k]));
+    for (uint32_t i = reader->first; !sure && i != NO_NODE; i = c->next[i])
         if (is_assigned(c, c->graph->nodes.at[i].first_result)) return false;
     return true;
 }

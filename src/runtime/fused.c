@@ -105,8 +105,8 @@ static tw_status run_before(const generated *g, const step *at, tw_kernel_call *
     return dispatch_run(product, false);
 }
 
-/* The product with the kernel, if it can be; else before it, and *before is set. */
-static tw_status run_product(const generated *g, const step *at, bool *before) {
+/* The product with the kernel, if it can be; else before it, and *kernel_left is set. */
+static tw_status run_product(const generated *g, const step *at, bool *kernel_left) {
     const fused_product *p = at->product;
     const void *in[PRODUCT_OPERANDS];
     tw_kernel_call product = {p->signature, in, NULL, NULL};
@@ -116,8 +116,8 @@ static tw_status run_product(const generated *g, const step *at, bool *before) {
         status = generated_convolution_run(g, &product, &at->fused);
     else if (p->blocks)
         status = generated_product_run(p->signature.context, g, &p->plan, &at->fused, in[0], in[1]);
-    *before = status == TW_ERR_UNSUPPORTED;
-    return *before ? run_before(g, at, &product) : status;
+    *kernel_left = status == TW_ERR_UNSUPPORTED;
+    return *kernel_left ? run_before(g, at, &product) : status;
 }
 
 /* partial is (pieces, kept); the plain reduction has a fixed order of its own. */
@@ -174,11 +174,11 @@ tw_status fused_run(const tw_program *program, const instruction *it, const step
     const generated *g = it->generated;
     tw_context *context = program->object.context;
     scratch_mark mark = scratch_save(context);
-    bool left = true; /* the kernel over all of its box */
+    bool kernel_left = true;
     tw_status status = TW_OK;
     point(g, at);
-    if (g->product) status = run_product(g, at, &left);
-    if (!status && left) status = run_kernel(program, g, at);
+    if (g->product) status = run_product(g, at, &kernel_left);
+    if (!status && kernel_left) status = run_kernel(program, g, at);
     scratch_restore(context, mark);
     return status;
 }

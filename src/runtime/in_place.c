@@ -25,7 +25,8 @@ static bool kernel_keeps_step(const instruction *it, int operand, int result) {
     const nest *n = &it->generated->nest;
     const generated_product *product = it->generated->product;
     uint32_t all = (1u << n->n_axes) - 1;
-    if (product && (product->operand[0] == operand || product->operand[1] == operand)) return false;
+    for (int k = 0; product && k < product->n_operands; k++)
+        if (product->operand[k] == operand) return false;
     if (n->phases != 1 || n->store[result].axes != all || n->store[result].how) return false;
     for (int i = 0; i < n->n_loads; i++)
         if (n->load[i].input == operand && n->load[i].axes != all) return false;

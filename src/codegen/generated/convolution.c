@@ -14,7 +14,7 @@ typedef struct finishing {
     size_t bytes;        /* of its result */
 } finishing;
 
-static void take(const void *state, int64_t first, int64_t samples, const float *y) {
+static void take_samples(const void *state, int64_t first, int64_t samples, const float *y) {
     const finishing *f = state;
     const nest *n = &f->g->nest;
     int64_t slot[KERNEL_MOST_SLOTS];
@@ -25,8 +25,8 @@ static void take(const void *state, int64_t first, int64_t samples, const float 
 }
 
 /* False where no axis of the nest is the batch alone. */
-static bool begin(const generated *g, const tw_signature *s, const generated_call *call,
-                  finishing *out) {
+static bool is_by_samples(const generated *g, const tw_signature *s, const generated_call *call,
+                          finishing *out) {
     int64_t samples = s->result[0].shape.dim[0];
     if (g->nest.n_axes < 2 || samples < 1 || call->units % samples) return false;
     *out = (finishing){g, call->slot, call->units / samples,
@@ -37,14 +37,14 @@ static bool begin(const generated *g, const tw_signature *s, const generated_cal
 tw_status generated_convolution_bytes(const generated *g, const tw_signature *convolution,
                                       const generated_call *call, size_t *bytes) {
     finishing f;
-    if (!begin(g, convolution, call, &f)) return TW_ERR_UNSUPPORTED;
+    if (!is_by_samples(g, convolution, call, &f)) return TW_ERR_UNSUPPORTED;
     return onednn_conv_finished_workspace(convolution, bytes);
 }
 
 tw_status generated_convolution_run(const generated *g, const tw_kernel_call *convolution,
                                     const generated_call *call) {
     finishing f;
-    if (!begin(g, &convolution->signature, call, &f)) return TW_ERR_UNSUPPORTED;
-    const conv_finish finish = {take, &f};
+    if (!is_by_samples(g, &convolution->signature, call, &f)) return TW_ERR_UNSUPPORTED;
+    const conv_finish finish = {take_samples, &f};
     return onednn_conv_finished(convolution, &finish);
 }

@@ -19,7 +19,7 @@ enum {
     GRAIN = 40000, /* operations that are worth a thread */
     CALL = 100000, /* ... that are worth a look at who does what */
     LASTING =
-        50000000, /* ... of a share that others may help with, which takes lines from core to core */
+        50000000, /* ... of a share that others help with: of less, lines between cores cost more */
     MOST_SHARES = 128,
     FETCHES = 512 /* lines of a tile */
 };
@@ -381,6 +381,9 @@ static int64_t share_begin(const jobs *all, int64_t i) {
 }
 
 static void share_out(jobs *all) {
+    int64_t worthwhile = (int64_t)(CALL * (double)all->units / all->work);
+    all->some = all->units / all->shares / DOT_UNITS + 1;
+    if (all->some < worthwhile) all->some = worthwhile;
     for (int i = 0; i < all->shares; i++) {
         all->share[i].end = share_begin(all, i + 1);
         atomic_init(&all->share[i].next, share_begin(all, i));
@@ -454,9 +457,6 @@ static tw_status run(tw_context *context, int n, const job *at) {
     int64_t most = least(least(context->threads, MOST_SHARES), all.units);
     double worth = all.work / GRAIN;
     all.shares = worth >= (double)most ? (int)most : worth < 1 ? 1 : (int)worth;
-    all.some = all.units / all.shares / DOT_UNITS + 1;
-    int64_t worthwhile = (int64_t)(CALL * (double)all.units / all.work);
-    if (all.some < worthwhile) all.some = worthwhile;
     all.fixed = all.work < (double)all.shares * LASTING;
     if (!all.fixed) share_out(&all);
     tw_parallel_for(context, all.shares, 1, run_shares, &all);

@@ -157,7 +157,7 @@ static uint32_t write_least(writer *w, uint32_t a, uint32_t b) {
 static void write_elements_unit(writer *w, uint32_t unit) {
     int inner = w->n->n_axes - 1;
     uint32_t block = unit, outer = ((1u << w->n->n_axes) - 1) & ~(1u << inner);
-    if (w->n->whole_rows) { /* they are short, and a division takes long */
+    if (w->n->whole_rows) {
         write_places(w, outer, unit);
         write_bases(w, inner, 0);
         write_vectors(w, 0, write_integer(w, 0), write_extent(w, inner));

@@ -123,7 +123,8 @@ int64_t nest_extent(const nest *n, int axis) {
     return product;
 }
 
-/* A product's block is rows; of a convolution's sample, rows that are short are units that need no division. */
+/* A product's block is rows; a convolution's sample is, too, where they are short: blocks of them would take a division
+ * more for each. */
 static void find_rows(nest *n) {
     if (!n->product || n->n_axes == 1) return;
     int64_t row = nest_extent(n, n->n_axes - 1);

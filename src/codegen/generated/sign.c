@@ -1,6 +1,9 @@
 #include "codegen/generated/sign.h"
 
-enum { DEPTH = 8 }; /* nodes from a value to those that tell its sign */
+enum {
+    DEPTH = 8,           /* nodes from a value to those that tell its sign */
+    MAXIMUM = TW_MAX - 1 /* as a reduction's attribute */
+};
 
 static const node *maker(const tw_graph *f, uint32_t value) {
     return &f->nodes.at[f->values.at[value].node];
@@ -11,7 +14,7 @@ static bool is_below_its_maximum(const tw_graph *f, const node *sub) {
     const node *spread = maker(f, sub->operand[1]);
     if (!node_is(spread, "broadcast")) return false;
     const node *top = maker(f, spread->operand[0]);
-    if (!node_is(top, "reduce") || top->attr[0].i != 1 || top->operand[0] != sub->operand[0])
+    if (!node_is(top, "reduce") || top->attr[0].i != MAXIMUM || top->operand[0] != sub->operand[0])
         return false;
     uint32_t axes = 0;
     for (int i = 0; i < top->attr[1].list.rank; i++) axes |= 1u << top->attr[1].list.dim[i];
@@ -39,25 +42,26 @@ bool never_positive(const tw_graph *function, uint32_t value) {
     return has_sign(function, value, -1, 0);
 }
 
-/* Operand k + 1 for the step `x > c ? c : x` of it; else 0. */
-static uint32_t limited(const expression *e, const expression_step *it) {
-    if (it->code != EXPRESSION_SELECT) return 0;
+/* The step of x, which an operand is, if `it` is the step `x > c ? c : x` of floats; else NULL. */
+static const expression_step *limited(const expression *e, const expression_step *it) {
+    if (it->code != EXPRESSION_SELECT || (it->type != SCALAR_F32 && it->type != SCALAR_F64))
+        return NULL;
     const expression_step *test = &e->step[it->a], *limit = &e->step[it->b], *x = &e->step[it->c];
     bool above = test->code == EXPRESSION_GT && test->a == it->c &&
                  limit->code == EXPRESSION_NUMBER && e->step[test->b].code == EXPRESSION_NUMBER;
     bool fits = above && x->code == EXPRESSION_INPUT && limit->number >= 0 &&
                 e->step[test->b].number == limit->number;
-    return fits ? x->a + 1 : 0;
+    return fits ? x : NULL;
 }
 
 bool without_limits(const tw_graph *function, const node *it, arena *memory, expression *e) {
     for (uint32_t i = 0; i < e->count; i++) {
-        uint32_t k = limited(e, &e->step[i]);
-        if (!k || !never_positive(function, it->operand[k - 1])) continue;
+        const expression_step *x = limited(e, &e->step[i]);
+        if (!x || !never_positive(function, it->operand[x->a])) continue;
         expression_step *step = arena_allocate(memory, e->count, sizeof *step);
         if (!step) return false;
         memcpy(step, e->step, e->count * sizeof *step);
-        step[i] = step[step[i].c];
+        step[i] = *x;
         e->step = step;
     }
     return true;

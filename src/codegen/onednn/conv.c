@@ -4,6 +4,7 @@
  * on how many threads there are. Pieces of a weight gradient are added in a fixed binary tree. Few
  * samples: the library's own threads, but for weight gradients, whose sums it would cut by threads.
  */
+#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@
 #include "codegen/plain/winograd.h"
 #include "ops/rules.h"
 
-enum { MOST_PIECES = 32, MOST_PARTIALS = 16 };
+enum { MOST_PIECES = 32, MOST_FINISHED = 1 << 16, MOST_PARTIALS = 16 };
 
 typedef struct job {
     tw_context *context;
@@ -30,8 +31,9 @@ typedef struct job {
     size_t packed_elements, scratch_bytes;
     char *scratch;
     bool relu;
-    const conv_finish *finish; /* of y, or of the x that is the result; NULL: it is kept */
-    float *blocks;             /* ... which for each slot has a piece's samples here */
+    bool finished;             /* y, or the x that is the result: it isn't kept */
+    const conv_finish *finish; /* ... by this, as soon as a piece */
+    float *blocks;             /* ... is in its slot's part of these */
     atomic_int slots, status;
 } job;
 
@@ -51,7 +53,7 @@ static int64_t sample_floats(const conv_geometry *g, onednn_kind kind) {
 /* Of a slot, which holds the larger pieces. */
 static size_t block_floats(const job *j) {
     int64_t samples = (j->g->batch + j->pieces - 1) / j->pieces;
-    return j->finish ? (size_t)(samples * sample_floats(j->g, j->kind)) : 0;
+    return j->finished ? (size_t)(samples * sample_floats(j->g, j->kind)) : 0;
 }
 
 /* max(y, 0), where a NaN stays one: the library's own would drop it. */
@@ -66,7 +68,7 @@ static void run_piece(job *j, int64_t piece, int slot) {
     bool of_input = j->kind == ONEDNN_CONV_INPUT_GRAD;
     int64_t y_sample = volume(g->out) * g->out_channels;
     onednn_arrays arrays = {.bias = j->bias};
-    float *block = j->finish ? j->blocks + (size_t)slot * block_floats(j) : NULL;
+    float *block = j->finished ? j->blocks + (size_t)slot * block_floats(j) : NULL;
     arrays.x = block && of_input ? (const char *)block
                                  : j->x + first * volume(g->in) * g->in_channels * j->x_size;
     arrays.y = block && !of_input ? (const char *)block : j->y + first * y_sample * j->y_size;
@@ -131,8 +133,8 @@ static size_t blocks_bytes(const job *j) {
 static tw_status take_memory(job *j) {
     j->packed = scratch_take(j->context, packed_bytes(j));
     j->scratch = scratch_take(j->context, (size_t)j->most * j->scratch_bytes);
-    if (j->finish) j->blocks = scratch_take(j->context, blocks_bytes(j));
-    return j->packed && j->scratch && (j->blocks || !j->finish) ? TW_OK : TW_ERR_MEMORY;
+    if (j->finished) j->blocks = scratch_take(j->context, blocks_bytes(j));
+    return j->packed && j->scratch && (j->blocks || !j->finished) ? TW_OK : TW_ERR_MEMORY;
 }
 
 static tw_status run_job(job *j) {
@@ -162,10 +164,10 @@ static int pieces_of(const conv_geometry *g) {
 /* ... each of which is finished: more, where they would be large. */
 static int finished_pieces_of(const conv_geometry *g, onednn_kind kind) {
     double bytes = (double)g->batch * (double)sample_floats(g, kind) * sizeof(float);
-    int64_t pieces = pieces_of(g);
-    while (pieces < 1 << 16 && pieces * 2 <= g->batch && bytes > (double)pieces * CONV_FINISH_BYTES)
-        pieces *= 2;
-    return (int)pieces;
+    double pieces = ceil(bytes / CONV_FINISH_BYTES), least = pieces_of(g);
+    if (pieces > (double)g->batch) pieces = (double)g->batch;
+    if (pieces > MOST_FINISHED) pieces = MOST_FINISHED;
+    return (int)(pieces > least ? pieces : least);
 }
 
 static int partials_of(const conv_geometry *g, const tw_signature *s) {
@@ -204,6 +206,15 @@ static size_t winograd_bytes(const tw_signature *s, const conv_geometry *g, oned
            (finished ? scratch_rounded(winograd_finished_bytes(s->context, g, kind)) : 0);
 }
 
+/* Whether samples are finished by themselves: few are cut further, so that all threads have work. What threads hold of
+ * Winograd's is less than half of the result. */
+static bool finishes(const tw_signature *s, const conv_geometry *g, onednn_kind kind) {
+    if (g->batch < CONV_FEW_SAMPLES) return false;
+    if (!winograd_bytes(s, g, kind, false)) return true;
+    double all = (double)g->batch * (double)sample_floats(g, kind) * sizeof(float);
+    return 2 * (double)winograd_finished_bytes(s->context, g, kind) <= all;
+}
+
 static conv_geometry geometry_of(const tw_signature *s, onednn_kind kind) {
     switch (kind) {
     case ONEDNN_CONV_INPUT_GRAD:
@@ -214,44 +225,41 @@ static conv_geometry geometry_of(const tw_signature *s, onednn_kind kind) {
     }
 }
 
-static job job_of(const tw_signature *s, const conv_geometry *g, onednn_kind kind,
-                  const conv_finish *finish) {
-    job j = {.context = s->context, .g = g, .kind = kind, .finish = finish};
+static job job_of(const tw_signature *s, const conv_geometry *g, onednn_kind kind, bool finished) {
+    job j = {.context = s->context, .g = g, .kind = kind, .finished = finished};
     j.bf16 = s->operand[0].dtype == TW_BF16;
     j.pieces = kind == ONEDNN_CONV_WEIGHT_GRAD ? partials_of(g, s)
-               : finish                        ? finished_pieces_of(g, kind)
+               : finished                      ? finished_pieces_of(g, kind)
                                                : pieces_of(g);
     return j;
 }
 
 /* Where Winograd's form serves, the library is only asked for what is not finite. */
-static tw_status workspace(const tw_signature *s, onednn_kind kind, const conv_finish *finish,
-                           size_t *bytes) {
+static tw_status workspace(const tw_signature *s, onednn_kind kind, bool finished, size_t *bytes) {
     conv_geometry g = geometry_of(s, kind);
-    if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
-    *bytes = winograd_bytes(s, &g, kind, finish != NULL);
+    if (!serves(&g, s) || (finished && !finishes(s, &g, kind))) return TW_ERR_UNSUPPORTED;
+    *bytes = winograd_bytes(s, &g, kind, finished);
     if (*bytes) return TW_OK;
-    job j = job_of(s, &g, kind, finish);
-    if (finish && j.pieces == 1) return TW_ERR_UNSUPPORTED;
+    job j = job_of(s, &g, kind, finished);
     tw_status status = prepare(&j, kind == ONEDNN_CONV && s->n_operands > 2);
     if (status) return status;
     *bytes = onednn_result_bytes(s) + scratch_rounded(packed_bytes(&j)) +
              scratch_rounded((size_t)j.most * j.scratch_bytes) +
-             (finish ? scratch_rounded(blocks_bytes(&j)) : 0) +
+             (finished ? scratch_rounded(blocks_bytes(&j)) : 0) +
              onednn_reorder_bytes(j.primitive[0]);
     return TW_OK;
 }
 
 tw_status onednn_conv_workspace(const tw_signature *s, size_t *bytes) {
-    return workspace(s, ONEDNN_CONV, NULL, bytes);
+    return workspace(s, ONEDNN_CONV, false, bytes);
 }
 
 tw_status onednn_conv_input_grad_workspace(const tw_signature *s, size_t *bytes) {
-    return workspace(s, ONEDNN_CONV_INPUT_GRAD, NULL, bytes);
+    return workspace(s, ONEDNN_CONV_INPUT_GRAD, false, bytes);
 }
 
 tw_status onednn_conv_weight_grad_workspace(const tw_signature *s, size_t *bytes) {
-    return workspace(s, ONEDNN_CONV_WEIGHT_GRAD, NULL, bytes);
+    return workspace(s, ONEDNN_CONV_WEIGHT_GRAD, false, bytes);
 }
 
 static onednn_kind finished_kind(const tw_signature *s) {
@@ -260,8 +268,7 @@ static onednn_kind finished_kind(const tw_signature *s) {
 }
 
 tw_status onednn_conv_finished_workspace(const tw_signature *s, size_t *bytes) {
-    static const conv_finish some;
-    return workspace(s, finished_kind(s), &some, bytes);
+    return workspace(s, finished_kind(s), true, bytes);
 }
 
 static void rectify_range(void *argument, int64_t begin, int64_t end) {
@@ -317,7 +324,7 @@ tw_status onednn_conv(const tw_kernel_call *call) {
     winograd_arrays arrays = {.x = call->in[0], .w = call->in[1]};
     tw_status status = by_winograd(call, &g, ONEDNN_CONV, &arrays);
     if (status != TW_ERR_UNSUPPORTED) return status;
-    job j = job_of(s, &g, ONEDNN_CONV, NULL);
+    job j = job_of(s, &g, ONEDNN_CONV, false);
     j.x = call->in[0];
     j.w = call->in[1];
     j.y = onednn_result(call);
@@ -334,7 +341,7 @@ tw_status onednn_conv_input_grad(const tw_kernel_call *call) {
     winograd_arrays arrays = {.dy = call->in[0], .w = call->in[1]};
     tw_status status = by_winograd(call, &g, ONEDNN_CONV_INPUT_GRAD, &arrays);
     if (status != TW_ERR_UNSUPPORTED) return status;
-    job j = job_of(s, &g, ONEDNN_CONV_INPUT_GRAD, NULL);
+    job j = job_of(s, &g, ONEDNN_CONV_INPUT_GRAD, false);
     j.x = onednn_result(call);
     if (!j.x) return TW_ERR_MEMORY;
     j.w = call->in[1];
@@ -348,15 +355,15 @@ tw_status onednn_conv_finished(const tw_kernel_call *call, const conv_finish *fi
     const tw_signature *s = &call->signature;
     onednn_kind kind = finished_kind(s);
     conv_geometry g = geometry_of(s, kind);
-    if (!serves(&g, s)) return TW_ERR_UNSUPPORTED;
+    if (!serves(&g, s) || !finishes(s, &g, kind)) return TW_ERR_UNSUPPORTED;
     const void *bias = s->n_operands > 2 ? call->in[2] : NULL;
     bool relu = bias && has_relu(s);
     winograd_arrays arrays = {.w = call->in[1], .bias = bias, .relu = relu, .finish = finish};
     *(kind == ONEDNN_CONV ? &arrays.x : &arrays.dy) = call->in[0];
     tw_status status = by_winograd(call, &g, kind, &arrays);
     if (status != TW_ERR_UNSUPPORTED) return status;
-    job j = job_of(s, &g, kind, finish);
-    if (j.pieces == 1) return TW_ERR_UNSUPPORTED;
+    job j = job_of(s, &g, kind, true);
+    j.finish = finish;
     *(kind == ONEDNN_CONV ? &j.x : &j.y) = call->in[0];
     j.w = call->in[1];
     j.bias = bias;
@@ -377,7 +384,7 @@ tw_status onednn_conv_weight_grad(const tw_kernel_call *call) {
     winograd_arrays arrays = {.x = call->in[0], .dy = call->in[1]};
     tw_status status = by_winograd(call, &g, ONEDNN_CONV_WEIGHT_GRAD, &arrays);
     if (status != TW_ERR_UNSUPPORTED) return status;
-    job j = job_of(s, &g, ONEDNN_CONV_WEIGHT_GRAD, NULL);
+    job j = job_of(s, &g, ONEDNN_CONV_WEIGHT_GRAD, false);
     j.x = call->in[0];
     j.y = call->in[1];
     status = prepare(&j, false);
@@ -433,7 +440,7 @@ tw_status onednn_conv_bias(const tw_kernel_call *call) {
     if (serves(&g, s)) status = by_winograd(call, &g, ONEDNN_CONV, &arrays);
     if (status != TW_ERR_UNSUPPORTED) return status;
     if (serves(&g, s) && s->result[0].dtype == TW_F32) { /* else its bias is bf16 */
-        job j = job_of(s, &g, ONEDNN_CONV, NULL);
+        job j = job_of(s, &g, ONEDNN_CONV, false);
         j.relu = relu;
         j.x = call->in[0];
         j.w = call->in[1];
