@@ -26,8 +26,16 @@ void dimension_print(const tw_context *context, int64_t dim, text *out); /* "2*n
 /* Parses such a text from *at on, which it moves past it; TW_DIM_NONE when malformed. */
 int64_t dimension_parse(tw_context *context, const char **at);
 
-bool shape_equal(tw_shape a, tw_shape b);
-bool type_equal(tw_type a, tw_type b);
+/* Here, so that a run, which asks for each tensor, copies none of them. */
+static inline bool shape_equal(tw_shape a, tw_shape b) {
+    if (a.rank != b.rank || a.rank < 0 || a.rank > TW_MAX_RANK) return false;
+    for (int i = 0; i < a.rank; i++)
+        if (a.dim[i] != b.dim[i]) return false;
+    return true;
+}
+static inline bool type_equal(tw_type a, tw_type b) {
+    return a.dtype == b.dtype && shape_equal(a.shape, b.shape);
+}
 bool shape_known(tw_shape shape); /* no symbolic extent */
 /* Number of elements of a known shape, -1 on overflow. */
 int64_t shape_elements(tw_shape shape);

@@ -35,17 +35,6 @@ bool dtype_parse(const char **at, tw_dtype *out) {
 
 static bool rank_fits(tw_shape shape) { return shape.rank >= 0 && shape.rank <= TW_MAX_RANK; }
 
-bool shape_equal(tw_shape a, tw_shape b) {
-    if (a.rank != b.rank || !rank_fits(a)) return false;
-    for (int i = 0; i < a.rank; i++)
-        if (a.dim[i] != b.dim[i]) return false;
-    return true;
-}
-
-bool type_equal(tw_type a, tw_type b) {
-    return a.dtype == b.dtype && shape_equal(a.shape, b.shape);
-}
-
 bool shape_known(tw_shape shape) {
     if (!rank_fits(shape)) return false;
     for (int i = 0; i < shape.rank; i++)

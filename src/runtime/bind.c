@@ -94,16 +94,16 @@ static tw_status refuse_input(const tw_program *program, size_t i, tw_type given
 }
 
 /* Binds what the extents of input i leave no choice for; *any tells that there was something. */
-static tw_status solve_extents(tw_program *program, size_t i, tw_shape given, bool *any) {
+static tw_status solve_extents(tw_program *program, size_t i, const tw_shape *given, bool *any) {
     const struct code *code = program->code;
     const tw_shape *want = &code->inputs.at[i].type.shape;
     for (int axis = 0; axis < want->rank; axis++) {
         int64_t value;
         int symbol = dimension_solve(program->object.context, want->dim[axis], program->binding,
-                                     code->n_symbols, given.dim[axis], &value);
+                                     code->n_symbols, given->dim[axis], &value);
         if (symbol < 0) continue;
         if (value < 0)
-            return refuse_input(program, i, (tw_type){code->inputs.at[i].type.dtype, given}, axis,
+            return refuse_input(program, i, (tw_type){code->inputs.at[i].type.dtype, *given}, axis,
                                 symbol);
         program->binding[symbol] = value;
         *any = true;
@@ -112,11 +112,11 @@ static tw_status solve_extents(tw_program *program, size_t i, tw_shape given, bo
 }
 
 /* Under the binding. An extent with no number stays for evaluate_shape to refuse. */
-static bool fits_extents(const tw_program *program, const tw_shape *want, tw_shape given) {
+static bool fits_extents(const tw_program *program, const tw_shape *want, const tw_shape *given) {
     for (int axis = 0; axis < want->rank; axis++) {
         int64_t extent = dimension_evaluate(program->object.context, want->dim[axis],
                                             program->binding, program->code->n_symbols);
-        if (extent != TW_DIM_NONE && extent != given.dim[axis]) return false;
+        if (extent != TW_DIM_NONE && extent != given->dim[axis]) return false;
     }
     return true;
 }
@@ -126,19 +126,19 @@ static tw_status bind_symbols(tw_program *program, tw_tensor *const *in) {
     const struct code *code = program->code;
     for (int i = 0; i < code->n_symbols; i++) program->binding[i] = -1;
     for (size_t i = 0; i < code->inputs.count; i++) {
-        tw_type want = code->inputs.at[i].type, given = in[i]->type;
-        if (want.dtype != given.dtype || want.shape.rank != given.shape.rank)
-            return refuse_input(program, i, given, 0, -1);
+        const tw_type *want = &code->inputs.at[i].type, *given = &in[i]->type;
+        if (want->dtype != given->dtype || want->shape.rank != given->shape.rank)
+            return refuse_input(program, i, *given, 0, -1);
     }
-    for (bool any = true; any;) {
+    for (bool any = code->n_symbols > 0; any;) {
         any = false;
         for (size_t i = 0; i < code->inputs.count; i++) {
-            tw_status status = solve_extents(program, i, in[i]->type.shape, &any);
+            tw_status status = solve_extents(program, i, &in[i]->type.shape, &any);
             if (status) return status;
         }
     }
     for (size_t i = 0; i < code->inputs.count; i++)
-        if (!fits_extents(program, &code->inputs.at[i].type.shape, in[i]->type.shape))
+        if (!fits_extents(program, &code->inputs.at[i].type.shape, &in[i]->type.shape))
             return refuse_input(program, i, in[i]->type, 0, -1);
     return TW_OK;
 }

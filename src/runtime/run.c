@@ -110,10 +110,10 @@ static tw_status check_arguments(const tw_program *program, tw_tensor *const *in
 
 static tw_status check_output(const tw_program *program, size_t i, const tw_tensor *given) {
     tw_context *context = program->object.context;
-    tw_type want = program->type[program->code->outputs.at[i]];
-    if (type_equal(want, given->type)) return TW_OK;
+    const tw_type *want = &program->type[program->code->outputs.at[i]];
+    if (type_equal(*want, given->type)) return TW_OK;
     text words = {.context = context};
-    type_print(context, want, &words);
+    type_print(context, *want, &words);
     text_add(&words, ", the tensor given for it ");
     type_print(context, given->type, &words);
     tw_status status =
@@ -125,8 +125,8 @@ static tw_status check_output(const tw_program *program, size_t i, const tw_tens
 
 static tw_status prepare_outputs(const tw_program *program, tw_tensor **out) {
     for (size_t i = 0; i < program->code->outputs.count; i++) {
-        tw_type type = program->type[program->code->outputs.at[i]];
-        if (!out[i]) out[i] = tensor_new(program->object.context, type);
+        const tw_type *type = &program->type[program->code->outputs.at[i]];
+        if (!out[i]) out[i] = tensor_new(program->object.context, *type);
         if (!out[i]) return TW_ERR_MEMORY;
         tw_status status = check_output(program, i, out[i]);
         if (status) return status;

@@ -449,8 +449,9 @@ static tw_status run(tw_context *context, int n, const job *at) {
         all.work += plan->work;
         if (plan->scratch_floats > all.scratch_floats) all.scratch_floats = plan->scratch_floats;
     }
-    scratch_mark mark = scratch_save(context);
+    scratch_mark mark = {0};
     if (all.scratch_floats) {
+        mark = scratch_save(context);
         all.scratch = scratch_take(context, scratch_bytes(context, all.scratch_floats));
         if (!all.scratch) return TW_ERR_MEMORY;
     }
@@ -460,7 +461,7 @@ static tw_status run(tw_context *context, int n, const job *at) {
     all.fixed = all.work < (double)all.shares * LASTING;
     if (!all.fixed) share_out(&all);
     tw_parallel_for(context, all.shares, 1, run_shares, &all);
-    scratch_restore(context, mark);
+    if (all.scratch_floats) scratch_restore(context, mark);
     return TW_OK;
 }
 
