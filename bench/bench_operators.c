@@ -2,7 +2,8 @@
  * One expression at a time, for bench/compare (elementwise, softmax and dot) and bench/against.
  *
  * bench_operators THREADS CASE...: a case is silu:N, gelu:N, tanh:N (N elements), softmax:ROWSxN,
- * dot:BATCHxMxKxN or conv:BATCHxSIZExCHANNELSxWINDOW (and silu of the result). Speaks the protocol of harness.h; the checks are five elements of each result.
+ * dot:BATCHxMxKxN or conv:BATCHxSIZExCHANNELSxWINDOW (and silu of the result). Speaks the protocol of
+ * harness.h; the checks are five elements of each result.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,9 +4,8 @@
 
 #include <stdint.h>
 
-enum {
-    CONV_FINISH_BYTES = 512 << 10
-}; /* of a piece, about, that is finished: it stays in a core's own cache */
+/* Of a piece, about, that is finished: it stays in a core's own cache. */
+enum { CONV_FINISH_BYTES = 512 << 10 };
 
 /* take: samples first.. are in y, a thread's own memory. From several threads at a time, in any order. */
 typedef struct conv_finish {

@@ -1,7 +1,7 @@
 /*
- * Convolutions together with the elementwise work on them, by Winograd's transform and by the library, over batches that are
- * cut and some that are not, open and known, against the float64 reference; the same bits for 1, 2 and 7 threads; numbers
- * that are not finite; an image that is itself trained.
+ * Convolutions together with the elementwise work on them, by Winograd's transform and by the library, over
+ * batches that are cut and some that are not, open and known, against the float64 reference; the same bits for
+ * 1, 2 and 7 threads; numbers that are not finite; an image that is itself trained.
  * LABELS: threads
  */
 #include <math.h>
@@ -152,27 +152,20 @@ static void run(const geometry *g, const compiled *c, int64_t batch, int64_t at,
     for (int i = 0; i < N_IN; i++) tw_tensor_free(in[i]);
 }
 
-static void compare(const geometry *g, tw_tensor *got, tw_tensor *wanted) {
-    int n = (int)(tw_tensor_bytes(got) / sizeof(float));
-    double *a = calloc((size_t)n + 1, sizeof *a), *b = calloc((size_t)n + 1, sizeof *b);
-    assert_true(a && b && numbers_of(got, n, a) == n && numbers_of(wanted, n, b) == n);
-    assert_near(g->name, n, a, b, TOLERANCE);
-    free(a);
-    free(b);
-}
-
 static void check_batch(const geometry *g, const compiled *truth, const compiled *by,
                         int64_t batch) {
     tw_tensor *wanted[MOST_OUT] = {NULL}, *first[MOST_OUT] = {NULL};
+    char what[96];
     run(g, truth, batch, -1, 0, wanted);
     run(g, &by[0], batch, -1, 0, first);
-    for (int i = 0; i < truth->n_out; i++) compare(g, first[i], wanted[i]);
+    for (int i = 0; i < truth->n_out; i++)
+        assert_tensors_near(g->name, first[i], wanted[i], TOLERANCE);
     for (int t = 1; t < COUNTS; t++) {
         tw_tensor *other[MOST_OUT] = {NULL};
         run(g, &by[t], batch, -1, 0, other);
         for (int i = 0; i < truth->n_out; i++) {
-            if (memcmp(tw_tensor_map(first[i]), tw_tensor_map(other[i]), tw_tensor_bytes(first[i])))
-                fail_msg("%s: result %d has other bits with %d threads", g->name, i, threads[t]);
+            snprintf(what, sizeof what, "%s, result %d, %d threads", g->name, i, threads[t]);
+            assert_same_bits(what, first[i], other[i]);
             tw_tensor_free(other[i]);
         }
     }
@@ -260,8 +253,8 @@ static void test_apart(void **state) {
     assert_int_equal(check_apart(&large, 2, -1, 0), 0);
 }
 
-/* Winograd's form then gives way to the library, whose samples are finished again: the odd number is in the last one, when
- * the others are done. What it does not reach is as without it, the rest as in the direct sums. */
+/* Winograd's form then gives way to the library, whose samples are finished again: the odd number is in the last one,
+ * when the others are done. What it does not reach is as without it, the rest as in the direct sums. */
 static void test_infinite(void **state) {
     static const float odd[] = {INFINITY, -INFINITY, NAN};
     (void)state;

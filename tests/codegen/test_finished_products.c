@@ -187,6 +187,7 @@ static void compare(const testcase *it, extents e, tw_tensor *got, tw_tensor *wa
 /* Compiled for 1, 2 and 3 threads, at one size: right, and of the same bits. */
 static void check_size(const testcase *it, const compiled *truth, const compiled *by, extents e) {
     tw_tensor *wanted[MOST_OUT] = {NULL}, *first[MOST_OUT] = {NULL};
+    char what[96];
     run(it, truth, e, wanted);
     run(it, &by[0], e, first);
     for (int i = 0; i < truth->n_out; i++) compare(it, e, first[i], wanted[i]);
@@ -194,8 +195,8 @@ static void check_size(const testcase *it, const compiled *truth, const compiled
         tw_tensor *other[MOST_OUT] = {NULL};
         run(it, &by[t], e, other);
         for (int i = 0; i < truth->n_out; i++) {
-            if (memcmp(tw_tensor_map(first[i]), tw_tensor_map(other[i]), tw_tensor_bytes(first[i])))
-                fail_msg("%s: result %d has other bits with %d threads", it->name, i, t + 1);
+            snprintf(what, sizeof what, "%s, result %d, %d threads", it->name, i, t + 1);
+            assert_same_bits(what, first[i], other[i]);
             tw_tensor_free(other[i]);
         }
     }

@@ -139,15 +139,10 @@ static void run(const compiled *c, const int64_t *extent, tw_tensor **out) {
 }
 
 static void compare(const char *name, const int64_t *extent, tw_tensor *got, tw_tensor *wanted) {
-    int n = (int)(tw_tensor_bytes(got) / sizeof(float));
-    double *a = calloc((size_t)n, sizeof *a), *b = calloc((size_t)n, sizeof *b);
-    assert_true(a && b && numbers_of(got, n, a) == n && numbers_of(wanted, n, b) == n);
     char what[96];
     snprintf(what, sizeof what, "%s of %lld x %lld", name, (long long)extent[0],
              (long long)extent[1]);
-    assert_near(what, n, a, b, TOLERANCE);
-    free(a);
-    free(b);
+    assert_tensors_near(what, got, wanted, TOLERANCE);
 }
 
 /* One case, compiled for 1, 2 and 3 threads with open extents, at all extents. */
@@ -167,9 +162,9 @@ static void check_case(const named *it, int vectors) {
             tw_tensor *other[MOST_OUT] = {NULL};
             run(&by[t], extents[e], other);
             for (int i = 0; i < truth.n_out; i++) {
-                if (memcmp(tw_tensor_map(first[i]), tw_tensor_map(other[i]),
-                           tw_tensor_bytes(first[i])))
-                    fail_msg("%s: result %d has other bits with %d threads", it->name, i, t + 1);
+                char what[96];
+                snprintf(what, sizeof what, "%s, result %d, %d threads", it->name, i, t + 1);
+                assert_same_bits(what, first[i], other[i]);
                 tw_tensor_free(other[i]);
             }
         }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "base/half.h"
@@ -94,4 +95,19 @@ void assert_near(const char *what, int n, const double *a, const double *b, doub
     if (!(most <= tolerance * scale))
         fail_msg("%s: %g apart, %g allowed; %.9g for %.9g at first", what, most / scale, tolerance,
                  n ? a[0] : 0, n ? b[0] : 0);
+}
+
+void assert_tensors_near(const char *what, tw_tensor *a, tw_tensor *b, double tolerance) {
+    int n = (int)(tw_tensor_bytes(a) / tw_dtype_size(tw_tensor_type(a).dtype));
+    double *x = calloc((size_t)n + 1, sizeof *x), *y = calloc((size_t)n + 1, sizeof *y);
+    assert_true(x && y && numbers_of(a, n, x) == n && numbers_of(b, n, y) == n);
+    assert_near(what, n, x, y, tolerance);
+    free(x);
+    free(y);
+}
+
+void assert_same_bits(const char *what, tw_tensor *a, tw_tensor *b) {
+    assert_int_equal(tw_tensor_bytes(a), tw_tensor_bytes(b));
+    if (memcmp(tw_tensor_map(a), tw_tensor_map(b), tw_tensor_bytes(a)))
+        fail_msg("%s: other bits", what);
 }

@@ -16,5 +16,8 @@ int numbers_at(tw_store *store, const char *path, int capacity, double *out);
 
 /* max|a-b| / max(1, max|b|) is at most `tolerance`; NaN fails. */
 void assert_near(const char *what, int n, const double *a, const double *b, double tolerance);
+/* The same for all elements of two tensors. */
+void assert_tensors_near(const char *what, tw_tensor *a, tw_tensor *b, double tolerance);
+void assert_same_bits(const char *what, tw_tensor *a, tw_tensor *b);
 
 #endif

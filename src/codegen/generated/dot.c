@@ -16,10 +16,9 @@
 #include "ir/graph.h"
 
 enum {
-    GRAIN = 40000, /* operations that are worth a thread */
-    CALL = 100000, /* ... that are worth a look at who does what */
-    LASTING =
-        50000000, /* ... of a share that others help with: of less, lines between cores cost more */
+    GRAIN = 40000,      /* operations that are worth a thread */
+    CALL = 100000,      /* ... that are worth a look at who does what */
+    LASTING = 50000000, /* ... of a share that others help with */
     MOST_SHARES = 128,
     FETCHES = 512 /* lines of a tile */
 };
@@ -37,7 +36,7 @@ typedef struct jobs {
     const job *at;
     job one; /* `at` of one: a worker reads it together with the rest */
     int n, shares;
-    bool fixed;          /* the shares are not cut further */
+    bool fixed;          /* they don't last: cut further, they would cost more than they give */
     int64_t units, some; /* taken at a time */
     double work;
     size_t scratch_floats; /* the most of any */

@@ -64,8 +64,8 @@ static double panel_cost(int64_t width, const division *blocks, int64_t depth) {
            tile_cost(blocks->last, width, depth);
 }
 
-/* Of two threads (so it was measured; more do as well) the first has half of the tiles, rounded up, and only the other the
- * narrow panel at the end: as long as that takes. Of a batch both have narrow ones. */
+/* Of two threads (so it was measured) the first has half of the tiles, rounded up, and only the other the narrow
+ * panel at the end: as long as that takes. Of a batch both have narrow ones. */
 static double tiles_cost(const division *panels, const division *blocks, int64_t depth,
                          int64_t batch) {
     double usual = panel_cost(panels->step, blocks, depth);
